@@ -1,0 +1,33 @@
+# `make` alone lists the targets.
+
+PYTHON ?= python3
+
+.DEFAULT_GOAL := help
+.PHONY: help run test check
+
+help:  ## List the targets.
+	@grep -E '^[a-z-]+: .*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
+
+run: .venv/installed  ## Serve the API on http://127.0.0.1:8000, on an embedded PostgreSQL.
+	@cd backend && exec ../.venv/bin/python main.py
+
+test: .venv/installed  ## Run the tests, on a throwaway PostgreSQL (or TEST_DATABASE_URL's).
+	@cd backend && ../.venv/bin/python -m pytest tests/
+
+check: .venv/installed-dev  ## Check the format, lint, check the types and run the tests.
+	@cd backend && ../.venv/bin/python -m ruff format --check .
+	@cd backend && ../.venv/bin/python -m ruff check .
+	@cd backend && ../.venv/bin/python -m mypy .
+	@cd backend && ../.venv/bin/python -m pytest tests/
+
+.venv/bin/python:
+	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Python 3.11 or later is needed: make PYTHON=python3.11")'
+	$(PYTHON) -m venv .venv
+
+.venv/installed: backend/requirements.txt | .venv/bin/python
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check -r $<
+	@touch $@
+
+.venv/installed-dev: backend/requirements-dev.txt .venv/installed
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check -r $<
+	@touch $@

@@ -1,0 +1,108 @@
+"""Settings, from environment variables or `backend/.env`; the environment wins."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
+
+from pydantic import BeforeValidator, Field, ValidationError
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from sqlalchemy import URL, make_url
+from sqlalchemy.exc import ArgumentError
+
+BACKEND = Path(__file__).resolve().parent
+
+
+class ConfigurationError(Exception):
+    """The service cannot start as configured; the message is one sentence for its operator."""
+
+
+class DatabasePool(StrEnum):
+    """How connections are kept between requests; `auto` keeps none on Neon, which pools itself."""
+
+    AUTO = "auto"
+    QUEUE = "queue"
+    NULL = "null"
+
+
+def parse_database_url(value: object) -> URL:
+    """Return `value` as a URL that SQLAlchemy opens with psycopg2.
+
+    Hosting services hand out `postgres://`, and SQLAlchemy 2.1 would open a bare `postgresql://`
+    with psycopg 3. Raises `ValueError` without repeating the value, which may hold a password.
+    """
+    try:
+        url = make_url(value)  # type: ignore[arg-type]  # It says so itself when it is no URL.
+    except (ArgumentError, ValueError):
+        raise ValueError("is not a URL such as postgresql://user:password@host:5432/database") from None
+    if url.drivername not in ("postgres", "postgresql", "postgresql+psycopg2"):
+        raise ValueError("must be a PostgreSQL URL such as postgresql://user:password@host:5432/database")
+    return url.set(drivername="postgresql+psycopg2")
+
+
+def parse_origins(value: object) -> tuple[str, ...]:
+    """Return the origins of a comma-separated list, as browsers write them: no trailing slash.
+
+    Raises `ValueError` for anything but `http(s)://host[:port]`, a wildcard included.
+    """
+    origins = tuple(part.strip().rstrip("/") for part in str(value).split(",") if part.strip())
+    for origin in origins:
+        parts = urlsplit(origin)
+        if parts.scheme not in ("http", "https") or "*" in origin or f"{parts.scheme}://{parts.netloc}" != origin:
+            raise ValueError("must be origins such as http://localhost:3000, comma-separated, without wildcards")
+    return origins
+
+
+class Settings(BaseSettings):
+    """Every setting of the service. Each is read from the variable of its name in capitals."""
+
+    model_config = SettingsConfigDict(
+        env_file=BACKEND / ".env",
+        env_ignore_empty=True,
+        validate_default=False,
+        extra="ignore",
+        frozen=True,
+        arbitrary_types_allowed=True,
+    )
+
+    # Unset: the entry process runs the embedded PostgreSQL.
+    database_url: Annotated[URL | None, NoDecode, BeforeValidator(parse_database_url)] = None
+    database_pool: DatabasePool = DatabasePool.AUTO
+    # Also how many requests of one process may talk to the database at once.
+    database_pool_size: int = Field(default=20, ge=1, le=1000)
+    connect_timeout_s: int = Field(default=5, ge=2, le=60)
+    statement_timeout_s: float = Field(default=15.0, ge=0.001, le=3600)
+    auto_migrate: bool = True
+    # Unset: `.data` in the checkout, or for root a directory under /var/lib.
+    data_dir: Path | None = None
+
+    host: str = "127.0.0.1"
+    port: int = Field(default=8000, ge=1, le=65535)
+    workers: int = Field(default=1, ge=1, le=64)
+    frontend_url: Annotated[tuple[str, ...], NoDecode, BeforeValidator(parse_origins)] = ("http://localhost:3000",)
+    max_body_bytes: int = Field(default=64 * 1024, ge=1024)
+
+    # Log every SQL statement, without its parameters.
+    debug: bool = False
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = "INFO"
+
+    def require_database_url(self) -> URL:
+        """Return the URL of the database; raises `ConfigurationError` where none is set."""
+        if self.database_url is None:
+            raise ConfigurationError(
+                "DATABASE_URL is not set; start with `python main.py` (or `make run`) to use the embedded PostgreSQL."
+            )
+        return self.database_url
+
+
+def load_settings() -> Settings:
+    """Read the settings; raises `ConfigurationError` naming each variable that is wrong."""
+    try:
+        return Settings()
+    except ValidationError as error:
+        # A message never repeats the value: DATABASE_URL may hold a password.
+        problems = (
+            f"{'_'.join(map(str, problem['loc'])).upper()}: {problem['msg'].removeprefix('Value error, ')}"
+            for problem in error.errors(include_input=False)
+        )
+        raise ConfigurationError("; ".join(problems)) from None

@@ -1,0 +1,120 @@
+"""What every request passes through. Pure ASGI: no tasks and no copied contexts."""
+
+import logging
+import time
+from urllib.parse import quote
+
+from starlette.datastructures import Headers
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from src.exceptions.handlers import answer_framework_error
+from src.utils.response import failure
+
+log = logging.getLogger("task_backend")
+
+
+class RequestLog:
+    """Logs one line for each request: method, path, status and milliseconds."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        started = time.perf_counter()
+        status = 0
+
+        async def send_and_note(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        try:
+            await self.app(scope, receive, send_and_note)
+        finally:
+            milliseconds = (time.perf_counter() - started) * 1000
+            log.info("%s %s %d %.1f ms", scope["method"], _printable_path(scope), status, milliseconds)
+
+
+class UnexpectedErrors:
+    """Answers a crash with a 500 in the envelope.
+
+    FastAPI runs a handler for `Exception` outside of the CORS middleware; without CORS headers a
+    browser would hide the answer from the page.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        started = False
+
+        async def send_and_note(message: Message) -> None:
+            nonlocal started
+            started = started or message["type"] == "http.response.start"
+            await send(message)
+
+        try:
+            await self.app(scope, receive, send_and_note)
+        except Exception:
+            if scope["type"] != "http" or started:
+                raise
+            log.exception("%s %s failed", scope["method"], _printable_path(scope))
+            await failure(500, "Something went wrong on our side")(scope, receive, send)
+
+
+class BodyLimit:
+    """Refuses request bodies of more than `max_bytes`, whether declared or only sent."""
+
+    def __init__(self, app: ASGIApp, max_bytes: int) -> None:
+        self.app = app
+        self.max_bytes = max_bytes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        # The HTTP server has made sure that a declared length is a number.
+        if int(Headers(scope=scope).get("content-length", "0")) > self.max_bytes:
+            response = await answer_framework_error(Request(scope), HTTPException(413))
+            await response(scope, receive, send)
+            return
+        received = 0
+
+        async def receive_and_count() -> Message:
+            nonlocal received
+            message = await receive()
+            received += len(message.get("body", b""))
+            if received > self.max_bytes:
+                # The one kind of exception that FastAPI lets through while it reads a body.
+                raise HTTPException(413)
+            return message
+
+        await self.app(scope, receive_and_count, send)
+
+
+class HeadAsGet:
+    """Answers HEAD wherever GET is answered, with the same headers and no body (RFC 9110, 9.3.2)."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["method"] != "HEAD":
+            await self.app(scope, receive, send)
+            return
+
+        async def send_without_body(message: Message) -> None:
+            await send({**message, "body": b""} if message["type"] == "http.response.body" else message)
+
+        await self.app({**scope, "method": "GET"}, receive, send_without_body)
+
+
+def _printable_path(scope: Scope) -> str:
+    """The path as it is in a URL, so that no path can forge a line of the log."""
+    return quote(scope["path"], errors="replace")

@@ -1,0 +1,16 @@
+"""`/stats`."""
+
+from fastapi import APIRouter, Response
+
+from src.api.dependencies import UNAVAILABLE, Db
+from src.schemas.stats import WeeklyStatsFetched
+from src.services.history_service import HistoryService
+from src.utils.response import success
+
+router = APIRouter(prefix="/stats", tags=["stats"], responses=UNAVAILABLE)
+
+
+@router.get("/weekly", summary="Count the week's tasks", response_model=WeeklyStatsFetched)
+def get_weekly_stats(database: Db) -> Response:
+    """Count what was created and completed this week (Monday to Sunday, UTC), and all tasks."""
+    return success(HistoryService(database).get_weekly_stats())

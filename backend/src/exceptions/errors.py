@@ -1,0 +1,25 @@
+"""What can go wrong, in the service's own words. Nothing here knows HTTP."""
+
+
+class ServiceError(Exception):
+    """A failure that the caller is told of: `message` is one sentence without internals."""
+
+    message: str
+
+
+class TaskNotFound(ServiceError):
+    """There is no such task, or no longer."""
+
+    message = "Task not found"
+
+
+class DatabaseUnavailable(ServiceError):
+    """The database could not be reached, or did not finish in time."""
+
+    message = "The database is not available at the moment; please try again"
+
+
+class NotJson(ServiceError):
+    """The request has a body that does not say that it is JSON."""
+
+    message = "The request body must be JSON, with the header Content-Type: application/json"

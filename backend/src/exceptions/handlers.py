@@ -1,0 +1,100 @@
+"""Turns every failure into a response in the envelope; only here do failures meet HTTP."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.routing import iter_route_contexts
+from starlette.exceptions import HTTPException
+from starlette.routing import compile_path
+
+from src.exceptions.errors import DatabaseUnavailable, NotJson, ServiceError, TaskNotFound
+from src.utils.response import failure
+
+RETRY_AFTER_S = 2
+
+_STATUS_CODES: dict[type[ServiceError], int] = {
+    TaskNotFound: 404,
+    NotJson: 415,
+    DatabaseUnavailable: 503,
+}
+
+# What is said of requests that reach no endpoint.
+_FRAMEWORK_ERRORS = {
+    400: "body: is not valid JSON",
+    404: "There is no such path",
+    405: "The method is not allowed on this path",
+    413: "The request body is too large",
+}
+
+# What pydantic and FastAPI say of a request's shape, in the words of this API. The rules for
+# single fields, in src/utils/validators.py, bring their own words.
+_SHAPE_ERRORS = {
+    "missing": "is required",
+    "extra_forbidden": "is not a known field",
+    "json_invalid": "is not valid JSON",
+    "model_attributes_type": "must be a JSON object",
+    "enum": "must be one of {expected}",
+    "string_unicode": "must not contain lone surrogates",
+}
+
+# An answer stays short, whatever a hostile request piles up.
+_MAX_PROBLEMS = 5
+_MAX_NAME_LENGTH = 64
+
+
+def register_handlers(app: FastAPI) -> None:
+    """Let `app` answer every failure in the envelope, but for the unexpected: see `api.middleware`."""
+    app.add_exception_handler(ServiceError, _answer_service_error)
+    app.add_exception_handler(RequestValidationError, _answer_invalid_request)
+    app.add_exception_handler(HTTPException, answer_framework_error)
+
+
+async def _answer_service_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, ServiceError)
+    status_code = _STATUS_CODES[type(error)]
+    headers = {"Retry-After": str(RETRY_AFTER_S)} if status_code == 503 else None
+    return failure(status_code, error.message, headers)
+
+
+async def _answer_invalid_request(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    problems = [f"{_field(problem['loc'])}: {_rule(problem)}" for problem in error.errors()[:_MAX_PROBLEMS]]
+    return failure(400, "; ".join(problems))
+
+
+async def answer_framework_error(request: Request, error: Exception) -> Response:
+    """Return the response for a request that the framework or the middleware refuses."""
+    assert isinstance(error, HTTPException)
+    sentence = _FRAMEWORK_ERRORS.get(error.status_code, "The request cannot be served")
+    headers = {"Allow": ", ".join(_allowed_methods(request))} if error.status_code == 405 else error.headers
+    return failure(error.status_code, sentence, headers)
+
+
+def _field(location: Sequence[Any]) -> str:
+    """Name the field at fault: `title` for `("body", "title")`, and `body` for the body itself.
+
+    The name may be the caller's own, so it is cut and made printable.
+    """
+    if len(location) < 2 or not isinstance(location[1], str):
+        return str(location[0])
+    return location[1][:_MAX_NAME_LENGTH].encode("ascii", "backslashreplace").decode()
+
+
+def _rule(problem: dict[str, Any]) -> str:
+    """The rule that is broken, without the input that broke it."""
+    sentence: str = _SHAPE_ERRORS.get(problem["type"], problem["msg"])
+    return sentence.format(**problem["ctx"]) if problem["type"] == "enum" else sentence
+
+
+def _allowed_methods(request: Request) -> list[str]:
+    """Every method that some route answers on the request's path; the framework knows of one route."""
+    path = request.scope["path"].removeprefix(request.scope.get("root_path", ""))
+    methods: set[str] = set()
+    for route in iter_route_contexts(request.app.router.routes):
+        if route.path is not None and compile_path(route.path)[0].match(path):
+            methods |= route.methods or set()
+    if "GET" in methods:
+        methods.add("HEAD")
+    return sorted(methods)

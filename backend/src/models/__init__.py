@@ -1,0 +1,6 @@
+"""The tables. Importing this package registers them all with the metadata."""
+
+from src.models.task import Task
+from src.models.task_history import ActionType, TaskHistory
+
+__all__ = ["ActionType", "Task", "TaskHistory"]

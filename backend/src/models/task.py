@@ -1,0 +1,37 @@
+"""The `tasks` table."""
+
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import CheckConstraint, DateTime, Index, Text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from src.database.base import Base
+from src.utils.validators import DESCRIPTION_MAX_LENGTH, TITLE_MAX_LENGTH, VISIBLE_CHARACTER
+
+
+class Task(Base):
+    """A task as it is now; what happened to it is in `TaskHistory`."""
+
+    __tablename__ = "tasks"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    # Text with a check, not VARCHAR(n), which silently cuts trailing spaces beyond its length.
+    title: Mapped[str] = mapped_column(Text)
+    description: Mapped[str | None] = mapped_column(Text)
+    is_completed: Mapped[bool]
+    created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
+    updated_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
+    completed_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+
+    __table_args__ = (
+        CheckConstraint(f"char_length(title) <= {TITLE_MAX_LENGTH}", name="title_length"),
+        CheckConstraint(f"title ~ '{VISIBLE_CHARACTER}'", name="title_visible"),
+        CheckConstraint(f"char_length(description) <= {DESCRIPTION_MAX_LENGTH}", name="description_length"),
+        CheckConstraint("is_completed = (completed_at IS NOT NULL)", name="completed_at_consistent"),
+        # The order of the task list.
+        Index("ix_tasks_is_completed_created_at_id", "is_completed", created_at.desc(), "id"),
+        # The weekly counts.
+        Index("ix_tasks_created_at", "created_at"),
+        Index("ix_tasks_completed_at", "completed_at"),
+    )

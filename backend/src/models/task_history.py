@@ -1,0 +1,43 @@
+"""The `task_history` table: the audit log."""
+
+from datetime import datetime
+from enum import StrEnum
+from uuid import UUID
+
+from sqlalchemy import DateTime, Enum, Index, Text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from src.database.base import Base
+
+
+class ActionType(StrEnum):
+    """What a history entry says was done."""
+
+    CREATED = "CREATED"
+    UPDATED = "UPDATED"
+    COMPLETED = "COMPLETED"
+    INCOMPLETED = "INCOMPLETED"
+    DELETED = "DELETED"
+
+
+class TaskHistory(Base):
+    """One change of one task. Triggers refuse to change or delete an entry.
+
+    There is no foreign key to `tasks`: entries outlive their task.
+    """
+
+    __tablename__ = "task_history"
+
+    history_id: Mapped[UUID] = mapped_column(primary_key=True)
+    task_id: Mapped[UUID]
+    action_type: Mapped[ActionType] = mapped_column(
+        Enum(ActionType, native_enum=False, create_constraint=True, name="action_type", length=11)
+    )
+    description: Mapped[str] = mapped_column(Text)
+    timestamp: Mapped[datetime] = mapped_column(DateTime(timezone=True))
+
+    __table_args__ = (
+        # The order of the log, of one task and of all; history_id settles equal timestamps.
+        Index("ix_task_history_task_id_timestamp_history_id", "task_id", timestamp.desc(), history_id.desc()),
+        Index("ix_task_history_timestamp_history_id", timestamp.desc(), history_id.desc()),
+    )

@@ -1,0 +1,54 @@
+"""What callers get about the audit log."""
+
+from typing import Self
+from uuid import UUID
+
+from pydantic import BaseModel, Field
+
+from src.models.task_history import ActionType
+from src.schemas.envelope import Success
+from src.utils.timestamps import Timestamp
+
+
+class HistoryResponse(BaseModel):
+    """One entry of the audit log: one change of one task."""
+
+    history_id: UUID
+    task_id: UUID
+    action_type: ActionType
+    description: str = Field(examples=["Title changed from 'Buy' to 'Buy groceries'; description changed"])
+    timestamp: Timestamp
+
+
+class Pagination(BaseModel):
+    """Where a page lies in all entries that match."""
+
+    total_count: int
+    total_pages: int
+    current_page: int
+    page_size: int
+    has_next: bool
+    has_prev: bool
+
+    @classmethod
+    def of(cls, *, total_count: int, offset: int, limit: int) -> Self:
+        """Describe the page of at most `limit` entries that follows the first `offset` of `total_count`."""
+        return cls(
+            total_count=total_count,
+            total_pages=-(-total_count // limit),
+            current_page=offset // limit + 1,
+            page_size=limit,
+            has_next=offset + limit < total_count,
+            has_prev=offset > 0,
+        )
+
+
+class PaginatedHistory(BaseModel):
+    """A page of the audit log, newest entries first."""
+
+    items: list[HistoryResponse]
+    pagination: Pagination
+
+
+class HistoryFetched(Success[PaginatedHistory, None]):
+    """A page of the audit log."""

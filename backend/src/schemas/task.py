@@ -1,0 +1,94 @@
+"""What callers send and get about tasks."""
+
+from typing import Literal, Self
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic_core import PydanticCustomError
+
+from src.schemas.envelope import Popup, Success
+from src.utils.timestamps import Timestamp
+from src.utils.validators import Description, Title
+
+
+class TaskCreate(BaseModel):
+    """A task to create."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={"examples": [{"title": "Buy groceries", "description": "Milk, bread and cheese"}]},
+    )
+
+    title: Title = Field(description="At least one character must be visible.")
+    description: Description | None = None
+
+
+class TaskUpdate(BaseModel):
+    """What to change about a task; a field that is absent or null stays as it is."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"title": "Buy groceries and flowers"}]})
+
+    title: Title | None = Field(default=None, description="At least one character must be visible.")
+    description: Description | None = Field(default=None, description="An empty string empties the description.")
+
+    @model_validator(mode="after")
+    def _set_something(self) -> Self:
+        if self.title is None and self.description is None:
+            raise PydanticCustomError("empty_update", "must set title or description")
+        return self
+
+
+class TaskResponse(BaseModel):
+    """A task."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "id": "0b7e1f0a-6f0e-4c2b-9d0e-2f6a5f1c9a11",
+                    "title": "Buy groceries",
+                    "description": "Milk, bread and cheese",
+                    "is_completed": False,
+                    "created_at": "2026-11-20T09:30:00.000000Z",
+                    "updated_at": "2026-11-20T09:30:00.000000Z",
+                    "completed_at": None,
+                }
+            ]
+        }
+    )
+
+    id: UUID
+    title: str
+    description: str | None
+    is_completed: bool
+    created_at: Timestamp
+    updated_at: Timestamp
+    completed_at: Timestamp | None = Field(description="Null unless the task is complete.")
+
+
+class TaskFetched(Success[TaskResponse, None]):
+    """One task."""
+
+
+class TasksListed(Success[list[TaskResponse], None]):
+    """Every task, incomplete first, then newest first."""
+
+
+class TaskCreated(Success[TaskResponse, Literal[Popup.TASK_CREATED]]):
+    """The task that was created."""
+
+
+class TaskUpdated(Success[TaskResponse, Literal[Popup.TASK_UPDATED]]):
+    """The task as it is after the change."""
+
+
+class TaskCompleted(Success[TaskResponse, Literal[Popup.TASK_COMPLETED]]):
+    """The task, complete."""
+
+
+class TaskIncomplete(Success[TaskResponse, Literal[Popup.TASK_INCOMPLETE]]):
+    """The task, incomplete."""
+
+
+class TaskDeleted(Success[None, Literal[Popup.TASK_DELETED]]):
+    """The task is gone."""

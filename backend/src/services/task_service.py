@@ -1,0 +1,207 @@
+"""Tasks: each change of one is a single statement, which also writes its history entry.
+
+A statement is made of these parts, so that it is answered and committed, or undone, as a whole:
+
+- `task` locks the task, so that callers who race for it take turns, and is its before-image;
+- `stamp` is the moment of the change, read once the lock is held;
+- `changed` makes the change, if there is one to make;
+- `logged` records what `changed` did.
+"""
+
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+from sqlalchemy import (
+    CTE,
+    ColumnElement,
+    ScalarSelect,
+    Select,
+    Uuid,
+    and_,
+    bindparam,
+    case,
+    delete,
+    false,
+    func,
+    insert,
+    literal,
+    literal_column,
+    null,
+    select,
+    true,
+    tuple_,
+    union_all,
+    update,
+)
+
+from src.database.connection import Database
+from src.database.json_rows import json_rows
+from src.exceptions.errors import TaskNotFound
+from src.models import ActionType, Task
+from src.services.history_service import HistoryService
+from src.utils.json_text import JsonText, json_array
+
+_tasks = Task.__table__.c
+
+
+class TaskService:
+    """Creates, reads, changes and deletes tasks. Tasks are returned as JSON of `TaskResponse`.
+
+    Every method raises `DatabaseUnavailable` when the database cannot answer in time.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def create_task(self, title: str, description: str | None = None) -> JsonText:
+        """Create an incomplete task and return it."""
+        return self._run(_CREATE, uuid4(), history_id=uuid4(), title=title, description=description)
+
+    def get_all_tasks(self) -> JsonText:
+        """Return every task: incomplete before complete, then newest first, then by id."""
+        return json_array(row.json for row in self._database.run(_LIST))
+
+    def get_task(self, task_id: UUID) -> JsonText:
+        """Return the task. Raises `TaskNotFound`."""
+        return self._run(_GET, task_id)
+
+    def update_task(self, task_id: UUID, title: str | None = None, description: str | None = None) -> JsonText:
+        """Set what is not None and return the task. Raises `TaskNotFound`.
+
+        Where everything is so already, nothing changes and nothing is recorded.
+        """
+        return self._run(_UPDATE, task_id, history_id=uuid4(), title=title, description=description)
+
+    def mark_complete(self, task_id: UUID) -> JsonText:
+        """Complete the task, unless it is complete already, and return it. Raises `TaskNotFound`."""
+        return self._run(_COMPLETE, task_id, history_id=uuid4())
+
+    def mark_incomplete(self, task_id: UUID) -> JsonText:
+        """Make the task incomplete, unless it is so already, and return it. Raises `TaskNotFound`."""
+        return self._run(_INCOMPLETE, task_id, history_id=uuid4())
+
+    def delete_task(self, task_id: UUID) -> JsonText:
+        """Delete the task and return it as it was; its history stays. Raises `TaskNotFound`."""
+        return self._run(_DELETE, task_id, history_id=uuid4())
+
+    def _run(self, statement: Select[tuple[str]], task_id: UUID, **parameters: Any) -> JsonText:
+        """Run a statement that answers with the task, or with no row where there is none."""
+        rows = self._database.run(statement, {"task_id": task_id, **parameters})
+        if not rows:
+            raise TaskNotFound
+        return JsonText(rows[0].json)
+
+
+def _existing_task() -> Select[Any]:
+    return select(Task.__table__).where(_tasks.id == bindparam("task_id", type_=Uuid()))
+
+
+def _locked_task() -> CTE:
+    return _existing_task().with_for_update().cte("task")
+
+
+def _stamp(task: CTE) -> ScalarSelect[datetime]:
+    """The moment of a change: now, and later than the change before, whatever the clock does.
+
+    The time of the transaction would not do: it is that of its start, before the wait for the lock.
+    """
+    one_step: ColumnElement[timedelta] = literal_column("interval '1 microsecond'")
+    stamp = select(func.greatest(func.clock_timestamp(), task.c.updated_at + one_step).label("now")).cte("stamp")
+    return select(stamp.c.now).scalar_subquery()
+
+
+def _changed(task: CTE, is_change: ColumnElement[bool], **values: Any) -> CTE:
+    """Set `values` on the locked task where that is a change; what it was before comes along."""
+    before = (task.c.title.label("title_before"), task.c.description.label("description_before"))
+    return (
+        update(Task)
+        .where(_tasks.id == task.c.id, is_change)
+        .values(**values)
+        .returning(*_tasks, *before)
+        .cte("changed")
+    )
+
+
+def _answer(task: CTE, changed: CTE, logged: CTE) -> Select[tuple[str]]:
+    """The task after the change, or as it is where there was nothing to change."""
+    after = select(*(changed.c[column.name] for column in _tasks))
+    unchanged = select(task).where(~select(changed.c.id).exists())
+    return json_rows(union_all(after, unchanged).subquery("answer")).add_cte(logged)
+
+
+def _create() -> Select[tuple[str]]:
+    created = (
+        insert(Task)
+        .values(
+            id=bindparam("task_id", type_=Uuid()),
+            title=bindparam("title"),
+            description=bindparam("description"),
+            is_completed=false(),
+            created_at=func.now(),
+            updated_at=func.now(),
+            completed_at=null(),
+        )
+        .returning(*_tasks)
+        .cte("created")
+    )
+    description = func.concat("Task created: '", created.c.title, "'")
+    return json_rows(created).add_cte(HistoryService.log_action(created, ActionType.CREATED, description))
+
+
+def _update() -> Select[tuple[str]]:
+    task = _locked_task()
+    title: ColumnElement[str] = func.coalesce(bindparam("title"), task.c.title)
+    description: ColumnElement[str] = func.coalesce(bindparam("description"), task.c.description)
+    is_change = tuple_(title, description).is_distinct_from(tuple_(task.c.title, task.c.description))
+    changed = _changed(task, is_change, title=title, description=description, updated_at=_stamp(task))
+
+    new, old_title, old_description = changed.c, changed.c.title_before, changed.c.description_before
+    retitled = new.title != old_title
+    redescribed = new.description.is_distinct_from(old_description)
+    what = func.concat_ws(
+        "; ",
+        case((retitled, func.concat("Title changed from '", old_title, "' to '", new.title, "'"))),
+        case((and_(retitled, redescribed), "description changed"), (redescribed, "Description changed")),
+    )
+    return _answer(task, changed, HistoryService.log_action(changed, ActionType.UPDATED, what))
+
+
+def _complete() -> Select[tuple[str]]:
+    task = _locked_task()
+    now = _stamp(task)
+    changed = _changed(task, ~task.c.is_completed, is_completed=true(), completed_at=now, updated_at=now)
+    logged = HistoryService.log_action(changed, ActionType.COMPLETED, literal("Task marked as completed"))
+    return _answer(task, changed, logged)
+
+
+def _incomplete() -> Select[tuple[str]]:
+    task = _locked_task()
+    changed = _changed(task, task.c.is_completed, is_completed=false(), completed_at=null(), updated_at=_stamp(task))
+    logged = HistoryService.log_action(changed, ActionType.INCOMPLETED, literal("Task marked as incomplete"))
+    return _answer(task, changed, logged)
+
+
+def _delete() -> Select[tuple[str]]:
+    task = _locked_task()
+    deleted = (
+        delete(Task)
+        .where(_tasks.id == task.c.id)
+        .returning(_tasks.id, _tasks.title, _stamp(task).label("updated_at"))
+        .cte("deleted")
+    )
+    description = func.concat("Task deleted: '", deleted.c.title, "'")
+    logged = HistoryService.log_action(deleted, ActionType.DELETED, description)
+    return json_rows(task).add_cte(logged)
+
+
+# The statements are built once, here; a request only binds its values.
+_CREATE = _create()
+_LIST = json_rows(
+    select(Task.__table__).order_by(_tasks.is_completed, _tasks.created_at.desc(), _tasks.id).subquery("task")
+)
+_GET = json_rows(_existing_task().subquery("task"))
+_UPDATE = _update()
+_COMPLETE = _complete()
+_INCOMPLETE = _incomplete()
+_DELETE = _delete()

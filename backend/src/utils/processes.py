@@ -1,0 +1,16 @@
+"""Processes that must not outlive the one that started them."""
+
+import ctypes
+import signal
+import sys
+
+_PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
+
+
+def end_with_parent(how: signal.Signals) -> None:
+    """Have this process sent the signal `how` when its parent dies, however it dies. Linux only.
+
+    The parent is the thread that started this process (prctl(2)).
+    """
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, how)

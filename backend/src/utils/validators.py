@@ -1,0 +1,94 @@
+"""The rules for what callers send, as annotated types that pydantic and FastAPI apply.
+
+Each rule raises `PydanticCustomError` with a sentence that follows the field's name, as in
+`title: must be 1 to 255 characters`, and never repeats the input.
+"""
+
+import re
+from functools import partial
+from typing import Annotated
+from uuid import UUID
+
+from annotated_types import Ge, Le
+from pydantic import BeforeValidator, Field
+from pydantic_core import PydanticCustomError
+
+TITLE_MAX_LENGTH = 255
+DESCRIPTION_MAX_LENGTH = 5000
+LIMIT_MAX = 100
+# The largest integer that JavaScript keeps exact. A page of this number and LIMIT_MAX entries
+# still begins within PostgreSQL's bigint.
+NUMBER_MAX = 2**53 - 1
+
+# A character that leaves a mark on the screen: not white space, a control, or one of Unicode's
+# Default_Ignorable_Code_Point (https://www.unicode.org/Public/UCD/latest/ucd/DerivedCoreProperties.txt)
+# and not the blank Braille pattern. Python and PostgreSQL read it alike, and PostgreSQL's `\S` would
+# depend on the server's locale.
+VISIBLE_CHARACTER = (
+    r"[^\u0001-\u0020\u007f-\u00a0\u00ad\u034f\u061c\u115f\u1160\u1680\u17b4\u17b5\u180b-\u180f"
+    r"\u2000-\u200f\u2028-\u202f\u205f-\u206f\u2800\u3000\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufff8"
+    r"\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
+)
+
+_visible_character = re.compile(VISIBLE_CHARACTER)
+_surrogate = re.compile("[\ud800-\udfff]")
+_digits = re.compile(r"-?[0-9]{1,40}", re.ASCII)
+_uuid = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.ASCII | re.IGNORECASE)
+
+
+def check_text(value: object) -> str:
+    """Accept a string that PostgreSQL can store: without NUL and lone surrogates."""
+    if not isinstance(value, str):
+        raise PydanticCustomError("text", "must be a string")
+    if "\0" in value:
+        raise PydanticCustomError("text", "must not contain NUL characters")
+    if _surrogate.search(value):
+        raise PydanticCustomError("text", "must not contain lone surrogates")
+    return value
+
+
+def check_title(value: object) -> str:
+    """Accept a title: 1 to 255 characters, one of them visible."""
+    title = check_text(value)
+    if not 1 <= len(title) <= TITLE_MAX_LENGTH:
+        raise PydanticCustomError("title", f"must be 1 to {TITLE_MAX_LENGTH} characters")
+    if not _visible_character.search(title):
+        raise PydanticCustomError("title", "must contain a visible character")
+    return title
+
+
+def check_description(value: object) -> str:
+    """Accept a description of at most 5000 characters."""
+    description = check_text(value)
+    if len(description) > DESCRIPTION_MAX_LENGTH:
+        raise PydanticCustomError("description", f"must be at most {DESCRIPTION_MAX_LENGTH} characters")
+    return description
+
+
+def check_integer(value: object, minimum: int, maximum: int) -> int:
+    """Accept decimal digits (`1_0`, `+1` and `1.0` are not integers) within the bounds."""
+    if isinstance(value, str) and _digits.fullmatch(value) and minimum <= int(value) <= maximum:
+        return int(value)
+    raise PydanticCustomError("integer", f"must be an integer from {minimum} to {maximum}")
+
+
+def check_uuid(value: object) -> UUID:
+    """Accept the canonical form of a UUID (RFC 9562), and none of the others that Python knows."""
+    if isinstance(value, str) and _uuid.fullmatch(value):
+        return UUID(value)
+    raise PydanticCustomError("uuid", "must be a UUID such as 0b7e1f0a-6f0e-4c2b-9d0e-2f6a5f1c9a11")
+
+
+Title = Annotated[str, BeforeValidator(check_title), Field(min_length=1, max_length=TITLE_MAX_LENGTH)]
+Description = Annotated[str, BeforeValidator(check_description), Field(max_length=DESCRIPTION_MAX_LENGTH)]
+TaskId = Annotated[UUID, BeforeValidator(check_uuid)]
+
+
+def _integer(minimum: int, maximum: int) -> tuple[Ge, Le, BeforeValidator]:
+    """The bounds, which the OpenAPI document shows, and the check, which runs before them."""
+    return Ge(minimum), Le(maximum), BeforeValidator(partial(check_integer, minimum=minimum, maximum=maximum))
+
+
+PageNumber = Annotated[int, *_integer(1, NUMBER_MAX)]
+PageSize = Annotated[int, *_integer(1, LIMIT_MAX)]
+Offset = Annotated[int, *_integer(0, NUMBER_MAX)]

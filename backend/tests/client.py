@@ -1,0 +1,65 @@
+"""An HTTP client that knows the envelope, so that a test states only what matters to it."""
+
+from typing import Any
+
+import httpx
+
+# What JSON holds is for the tests to say.
+Json = Any
+
+
+def data_of(response: httpx.Response, status_code: int = 200, popup: str | None = None) -> Any:
+    """The `data` of a success, once the whole envelope has been checked."""
+    assert response.status_code == status_code, response.text
+    body = response.json()
+    assert list(body) == ["success", "data", "popup", "error"]
+    assert (body["success"], body["popup"], body["error"]) == (True, popup, None)
+    return body["data"]
+
+
+def error_of(response: httpx.Response, status_code: int) -> str:
+    """The `error` of a failure, once the whole envelope has been checked."""
+    assert response.status_code == status_code, response.text
+    body = response.json()
+    assert list(body) == ["success", "data", "popup", "error"]
+    assert (body["success"], body["data"], body["popup"]) == (False, None, None)
+    error = body["error"]
+    assert isinstance(error, str)
+    return error
+
+
+class Api(httpx.Client):
+    """The API as a caller sees it. The methods below expect success and return `data`."""
+
+    def create_task(self, title: str = "Buy groceries", **fields: Any) -> Json:
+        return data_of(self.post("/tasks", json={"title": title, **fields}), 201, "TASK_CREATED")
+
+    def get_task(self, task_id: str) -> Json:
+        return data_of(self.get(f"/tasks/{task_id}"))
+
+    def list_tasks(self) -> list[Any]:
+        return list(data_of(self.get("/tasks")))
+
+    def update_task(self, task_id: str, **fields: Any) -> Json:
+        return data_of(self.put(f"/tasks/{task_id}", json=fields), popup="TASK_UPDATED")
+
+    def complete_task(self, task_id: str) -> Json:
+        return data_of(self.patch(f"/tasks/{task_id}/complete"), popup="TASK_COMPLETED")
+
+    def reopen_task(self, task_id: str) -> Json:
+        return data_of(self.patch(f"/tasks/{task_id}/incomplete"), popup="TASK_INCOMPLETE")
+
+    def delete_task(self, task_id: str) -> None:
+        assert data_of(self.delete(f"/tasks/{task_id}"), popup="TASK_DELETED") is None
+
+    def history(self, **parameters: Any) -> Json:
+        return data_of(self.get("/history", params=parameters))
+
+    def history_of(self, task_id: str) -> list[Any]:
+        """All entries of a task, oldest first."""
+        page = self.history(task_id=task_id, limit=100)
+        assert not page["pagination"]["has_next"]
+        return list(reversed(page["items"]))
+
+    def stats(self) -> Json:
+        return data_of(self.get("/stats/weekly"))

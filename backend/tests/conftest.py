@@ -1,0 +1,132 @@
+"""A real PostgreSQL for the whole run, a database of its own for each test, and a live server."""
+
+import os
+import secrets
+import shutil
+import socket
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import uvicorn
+from fastapi import FastAPI
+from sqlalchemy import URL, NullPool, Row, create_engine, text
+
+from config import Settings, parse_database_url
+from main import create_app
+from src.database.connection import Database
+from src.database.embedded import NOT_DURABLE, EmbeddedPostgres
+from src.database.migrate import prepare_schema
+from tests.client import Api
+
+Sql = Callable[..., Sequence[Row[Any]]]
+
+
+def settings_for(url: URL, **overrides: Any) -> Settings:
+    """The default settings on the database at `url`, whatever this machine's environment says."""
+    return Settings(_env_file=None, **{"database_url": url, **overrides})
+
+
+def execute(url: URL, statement: str, **parameters: Any) -> Sequence[Row[Any]]:
+    """Run SQL on the database at `url` past the service, each statement a transaction of its own."""
+    engine = create_engine(url, poolclass=NullPool, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        result = connection.execute(text(statement), parameters)
+        return result.all() if result.returns_rows else []
+
+
+@contextmanager
+def memory_dir() -> Iterator[Path]:
+    """A path for data that need not outlive the test, in memory where there is room."""
+    memory = Path("/dev/shm")  # noqa: S108
+    has_room = memory.is_dir() and shutil.disk_usage(memory).free > 2**30
+    path = (memory if has_room else Path(tempfile.gettempdir())) / f"task-backend-test-{secrets.token_hex(4)}"
+    yield path
+    shutil.rmtree(path, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def server_url() -> Iterator[URL]:
+    """A PostgreSQL to make databases on: TEST_DATABASE_URL's, or one that lives in memory."""
+    if given := os.environ.get("TEST_DATABASE_URL"):
+        yield parse_database_url(given)
+        return
+    with memory_dir() as data_dir, EmbeddedPostgres(data_dir, NOT_DURABLE) as postgres:
+        yield postgres.url
+
+
+@pytest.fixture(scope="session")
+def empty_database(server_url: URL) -> Iterator[Callable[[], URL]]:
+    """Make databases without a schema, which are gone after the run."""
+    made: list[str] = []
+
+    def make(template: str = "template0") -> URL:
+        name = f"test_{secrets.token_hex(6)}"
+        execute(server_url, f"CREATE DATABASE {name} TEMPLATE {template}")
+        made.append(name)
+        return server_url.set(database=name)
+
+    yield make
+    for name in made:
+        execute(server_url, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture(scope="session")
+def migrated_template(empty_database: Callable[..., URL]) -> str:
+    """The name of a database with the schema, to be cloned: that takes a tenth of a migration."""
+    url = empty_database()
+    prepare_schema(settings_for(url))
+    assert url.database is not None
+    return url.database
+
+
+@pytest.fixture
+def database_url(server_url: URL, migrated_template: str) -> Iterator[URL]:
+    """A database of the test's own, with the schema and no data."""
+    name = f"test_{secrets.token_hex(6)}"
+    execute(server_url, f"CREATE DATABASE {name} TEMPLATE {migrated_template}")
+    yield server_url.set(database=name)
+    execute(server_url, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def sql(database_url: URL) -> Sql:
+    """Run SQL on the test's database past the service."""
+    return lambda statement, **parameters: execute(database_url, statement, **parameters)
+
+
+@pytest.fixture
+def database(database_url: URL) -> Iterator[Database]:
+    """The service's own access to the test's database."""
+    database = Database(settings_for(database_url))
+    yield database
+    database.close()
+
+
+@pytest.fixture(scope="session")
+def live_app(server_url: URL) -> Iterator[tuple[FastAPI, str]]:
+    """The application and the address where an HTTP server serves it for the whole run."""
+    app = create_app(settings_for(server_url))
+    listener = socket.create_server(("127.0.0.1", 0))
+    server = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False))
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+    thread.start()
+    while not server.started:
+        time.sleep(0.01)
+    yield app, f"http://127.0.0.1:{listener.getsockname()[1]}"
+    server.should_exit = True
+    thread.join()
+
+
+@pytest.fixture
+def api(live_app: tuple[FastAPI, str], database: Database) -> Iterator[Api]:
+    """A client of the live server, which for this test serves the test's database."""
+    app, address = live_app
+    app.state.database = database
+    with Api(base_url=address) as client:
+        yield client

@@ -1,0 +1,130 @@
+"""Callers who race for the same task, over HTTP."""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from threading import Barrier
+
+import httpx
+import pytest
+
+from tests.client import Api, Json
+
+CALLERS = 50
+
+# What a history entry needs the task to be, and what it then is. None: there is no task.
+TRANSITIONS = {
+    "CREATED": (None, "incomplete"),
+    "COMPLETED": ("incomplete", "complete"),
+    "INCOMPLETED": ("complete", "incomplete"),
+    "DELETED": (("incomplete", "complete"), None),
+}
+
+
+def race(api: Api, calls: list[Callable[[], httpx.Response]]) -> list[httpx.Response]:
+    """Make all calls at the same moment, each on a thread of its own."""
+    barrier = Barrier(len(calls))
+
+    def call(make: Callable[[], httpx.Response]) -> httpx.Response:
+        barrier.wait()
+        return make()
+
+    with ThreadPoolExecutor(len(calls)) as threads:
+        return list(threads.map(call, calls))
+
+
+def assert_legal(entries: list[Json]) -> None:
+    """Every entry follows from the one before it, at a later time."""
+    state = None
+    for entry in entries:
+        action = entry["action_type"]
+        if action == "UPDATED":
+            assert state is not None
+            continue
+        needed, state_after = TRANSITIONS[action]
+        assert state == needed or (isinstance(needed, tuple) and state in needed), entries
+        state = state_after
+    times = [entry["timestamp"] for entry in entries]
+    assert times == sorted(set(times))
+
+
+@pytest.mark.parametrize("attempt", range(3))
+def test_a_task_that_many_complete_is_completed_once(api: Api, attempt: int) -> None:
+    task = api.create_task()
+    responses = race(api, [lambda: api.patch(f"/tasks/{task['id']}/complete")] * CALLERS)
+
+    assert {response.status_code for response in responses} == {200}
+    assert len({response.text for response in responses}) == 1
+    assert [entry["action_type"] for entry in api.history_of(task["id"])] == ["CREATED", "COMPLETED"]
+
+
+def test_a_task_that_many_delete_is_deleted_once(api: Api) -> None:
+    task = api.create_task()
+    responses = race(api, [lambda: api.delete(f"/tasks/{task['id']}")] * CALLERS)
+
+    assert sorted(response.status_code for response in responses) == [200] + [404] * (CALLERS - 1)
+    assert [entry["action_type"] for entry in api.history_of(task["id"])] == ["CREATED", "DELETED"]
+
+
+def test_the_same_edit_by_many_is_made_once(api: Api) -> None:
+    task = api.create_task(title="Buy")
+    responses = race(api, [lambda: api.put(f"/tasks/{task['id']}", json={"title": "Sell"})] * CALLERS)
+
+    assert {response.status_code for response in responses} == {200}
+    assert [entry["description"] for entry in api.history_of(task["id"])] == [
+        "Task created: 'Buy'",
+        "Title changed from 'Buy' to 'Sell'",
+    ]
+
+
+def test_edits_of_many_follow_each_other(api: Api) -> None:
+    task = api.create_task(title="Title 0")
+    path = f"/tasks/{task['id']}"
+    responses = race(api, [partial(api.put, path, json={"title": f"Title {n}"}) for n in range(1, CALLERS + 1)])
+
+    assert {response.status_code for response in responses} == {200}
+    entries = api.history_of(task["id"])
+    assert_legal(entries)
+    assert {response.json()["data"]["updated_at"] for response in responses} == {
+        entry["timestamp"] for entry in entries[1:]
+    }
+    # Each edit began with the title that the one before it left.
+    title = "Title 0"
+    for entry in entries[1:]:
+        assert entry["description"].startswith(f"Title changed from '{title}' to '")
+        title = entry["description"].removesuffix("'").rpartition("'")[2]
+    assert api.get_task(task["id"])["title"] == title
+
+
+@pytest.mark.parametrize("attempt", range(5))
+def test_a_race_of_everything_leaves_a_legal_history(api: Api, attempt: int) -> None:
+    task = api.create_task()
+    path = f"/tasks/{task['id']}"
+    calls: list[Callable[[], httpx.Response]] = []
+    for number in range(16):
+        calls += [
+            lambda: api.patch(f"{path}/complete"),
+            lambda: api.patch(f"{path}/incomplete"),
+            partial(api.put, path, json={"title": f"Title {number}"}),
+        ]
+    calls.insert(attempt * 12, lambda: api.delete(path))
+    calls.append(lambda: api.get(path))
+
+    responses = race(api, calls)
+
+    assert {response.status_code for response in responses} <= {200, 404}
+    entries = api.history_of(task["id"])
+    assert_legal(entries)
+    assert entries[-1]["action_type"] == "DELETED"
+    # Every change that a caller was told of is in the history, with the caller's time, and none is there twice.
+    times = {entry["timestamp"] for entry in entries}
+    told = [response.json()["data"] for response in responses if response.status_code == 200]
+    assert {task["updated_at"] for task in told if task} <= times
+
+
+def test_tasks_created_at_once_are_all_there(api: Api) -> None:
+    responses = race(api, [lambda: api.post("/tasks", json={"title": "x"})] * CALLERS)
+
+    assert {response.status_code for response in responses} == {201}
+    assert {task["id"] for task in api.list_tasks()} == {response.json()["data"]["id"] for response in responses}
+    assert api.history(limit=100)["pagination"]["total_count"] == CALLERS

@@ -1,0 +1,184 @@
+"""The embedded PostgreSQL: owned by one process, and gone with it."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import psycopg2
+import pytest
+
+from config import BACKEND
+from src.database.embedded import NOT_DURABLE, EmbeddedPostgres
+from src.database.embedded_programs import EmbeddedPostgresError
+from tests.conftest import execute, memory_dir
+
+OWNER = """
+import sys, time
+from pathlib import Path
+from src.database.embedded import EmbeddedPostgres
+with EmbeddedPostgres(Path(sys.argv[1])) as postgres:
+    print(postgres.pid, flush=True)
+    time.sleep(60)
+"""
+
+
+@pytest.fixture
+def data_dir() -> Iterator[Path]:
+    with memory_dir() as directory:
+        yield directory
+
+
+@pytest.fixture
+def owner(data_dir: Path) -> Iterator[tuple[subprocess.Popen[str], psutil.Process]]:
+    """A process that owns a server, and the server."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", OWNER, data_dir], cwd=BACKEND, stdout=subprocess.PIPE, text=True, env=os.environ
+    )
+    assert process.stdout is not None
+    server = psutil.Process(int(process.stdout.readline()))
+    yield process, server
+    process.kill()
+    process.wait()
+    process.stdout.close()
+    server.wait(30)
+
+
+def test_data_outlives_the_server(data_dir: Path) -> None:
+    with EmbeddedPostgres(data_dir, NOT_DURABLE) as postgres:
+        execute(postgres.url, "CREATE TABLE kept AS SELECT 42 AS answer")
+        server = psutil.Process(postgres.pid)
+    assert not server.is_running()
+    with EmbeddedPostgres(data_dir, NOT_DURABLE) as postgres:
+        assert execute(postgres.url, "SELECT answer FROM kept") == [(42,)]
+
+
+def test_the_server_holds_any_text_and_speaks_utc(data_dir: Path) -> None:
+    with EmbeddedPostgres(data_dir, NOT_DURABLE) as postgres:
+        assert execute(postgres.url, "SHOW server_encoding") == [("UTF8",)]
+        assert execute(postgres.url, "SHOW timezone") == [("UTC",)]
+        assert execute(postgres.url, "SHOW listen_addresses") == [("",)]
+
+
+def test_the_data_and_the_socket_are_private(data_dir: Path) -> None:
+    with EmbeddedPostgres(data_dir, NOT_DURABLE) as postgres:
+        socket_dir = Path(str(postgres.url.query["host"]))
+        for directory in (data_dir, data_dir / "cluster", socket_dir):
+            assert directory.stat().st_mode & 0o777 == 0o700
+        assert len(os.fsencode(socket_dir / ".s.PGSQL.5432")) < 100
+    assert not socket_dir.exists()
+
+
+def test_a_second_owner_of_the_same_data_is_told_of_the_first(data_dir: Path) -> None:
+    with EmbeddedPostgres(data_dir, NOT_DURABLE) as postgres:
+        with (
+            pytest.raises(EmbeddedPostgresError, match=rf"in use by another run \(process {os.getpid()}\)"),
+            EmbeddedPostgres(data_dir, NOT_DURABLE),
+        ):
+            pass
+        assert execute(postgres.url, "SELECT 1") == [(1,)]
+
+
+def test_two_servers_run_side_by_side() -> None:
+    with (
+        memory_dir() as one,
+        memory_dir() as other,
+        EmbeddedPostgres(one, NOT_DURABLE) as first,
+        EmbeddedPostgres(other, NOT_DURABLE) as second,
+    ):
+        execute(first.url, "CREATE TABLE here ()")
+        assert execute(second.url, "SELECT to_regclass('here')") == [(None,)]
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
+def test_the_server_ends_with_its_owner(
+    owner: tuple[subprocess.Popen[str], psutil.Process], how: signal.Signals
+) -> None:
+    process, server = owner
+    process.send_signal(how)
+    process.wait(30)
+    server.wait(30)
+
+
+def test_data_can_be_used_at_once_after_its_owner_was_killed(
+    owner: tuple[subprocess.Popen[str], psutil.Process], data_dir: Path
+) -> None:
+    owner[0].kill()
+    owner[0].wait()
+    with EmbeddedPostgres(data_dir) as postgres:
+        assert execute(postgres.url, "SELECT 1") == [(1,)]
+
+
+def test_data_recovers_after_the_server_was_killed(data_dir: Path) -> None:
+    with EmbeddedPostgres(data_dir) as postgres:
+        execute(postgres.url, "CREATE TABLE kept AS SELECT 42 AS answer")
+        os.kill(postgres.pid, signal.SIGKILL)
+    with EmbeddedPostgres(data_dir) as postgres:
+        assert execute(postgres.url, "SELECT answer FROM kept") == [(42,)]
+
+
+def test_an_innocent_process_with_a_leftover_pid_is_spared(data_dir: Path) -> None:
+    with EmbeddedPostgres(data_dir, NOT_DURABLE):
+        left = (data_dir / "cluster" / "postmaster.pid").read_text()
+    with subprocess.Popen(["sleep", "60"]) as innocent:  # noqa: S607
+        (data_dir / "cluster" / "postmaster.pid").write_text(f"{innocent.pid}\n" + left.partition("\n")[2])
+        with EmbeddedPostgres(data_dir, NOT_DURABLE) as postgres:
+            assert execute(postgres.url, "SELECT 1") == [(1,)]
+        assert innocent.poll() is None
+        innocent.kill()
+
+
+def test_an_unfinished_cluster_is_made_anew(data_dir: Path) -> None:
+    with EmbeddedPostgres(data_dir, NOT_DURABLE):
+        pass
+    (data_dir / "cluster").rename(data_dir / "cluster.unfinished")
+    with EmbeddedPostgres(data_dir, NOT_DURABLE) as postgres:
+        assert execute(postgres.url, "SELECT 1") == [(1,)]
+    assert not (data_dir / "cluster.unfinished").exists()
+
+
+def test_data_that_postgresql_cannot_use_is_refused_in_one_sentence(data_dir: Path) -> None:
+    with EmbeddedPostgres(data_dir, NOT_DURABLE):
+        pass
+    (data_dir / "cluster" / "PG_VERSION").write_text("9.6\n")
+    with pytest.raises(EmbeddedPostgresError, match=r"PostgreSQL did not start: .*9\.6"), EmbeddedPostgres(data_dir):
+        pass
+
+
+def test_the_environment_of_the_owner_does_not_configure_the_server(
+    data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PGPORT", "6000")
+    monkeypatch.setenv("PGDATA", "/nowhere")
+    with EmbeddedPostgres(data_dir, NOT_DURABLE) as postgres:
+        assert execute(postgres.url, "SHOW port") == [("5432",)]
+
+
+def test_a_crowd_of_starts_leaves_one_owner(data_dir: Path) -> None:
+    with EmbeddedPostgres(data_dir, NOT_DURABLE):
+        pass
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", OWNER, data_dir], cwd=BACKEND, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+        )
+        for _ in range(4)
+    ]
+    deadline = time.monotonic() + 30
+    while sum(process.poll() is None for process in processes) > 1 and time.monotonic() < deadline:
+        time.sleep(0.05)
+    [winner] = [process for process in processes if process.poll() is None]
+    assert winner.stdout is not None
+    server = psutil.Process(int(winner.stdout.readline()))
+    winner.terminate()
+    for process in processes:
+        process.communicate()
+    server.wait(30)
+
+
+def test_a_connection_is_possible_as_soon_as_the_block_is_entered(data_dir: Path) -> None:
+    with EmbeddedPostgres(data_dir, NOT_DURABLE) as postgres:
+        psycopg2.connect(host=postgres.url.query["host"], user="postgres", dbname="postgres").close()

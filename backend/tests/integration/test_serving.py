@@ -1,0 +1,225 @@
+"""`python main.py` and `uvicorn main:app`, as a person starts and stops them."""
+
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+from sqlalchemy import URL
+
+from config import BACKEND
+from tests.client import Api
+from tests.conftest import memory_dir
+
+MAIN = [sys.executable, "main.py"]
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port: int = listener.getsockname()[1]
+        return port
+
+
+class Service:
+    """A running service, started as `command`, and what it prints."""
+
+    def __init__(self, command: list[str], backend: Path = BACKEND, **environment: str) -> None:
+        self.port = free_port()
+        if "uvicorn" in command:
+            command = [*command, "--port", str(self.port)]
+        bare = {key: value for key, value in os.environ.items() if key in ("PATH", "HOME", "TMPDIR", "LANG")}
+        self.process = subprocess.Popen(
+            command,
+            cwd=backend,
+            env={**bare, "PORT": str(self.port), **environment},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+        self.output = ""
+        self._reader = threading.Thread(target=self._read)
+        self._reader.start()
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            self.output += line
+
+    def wait_until_up(self) -> Api:
+        deadline = time.monotonic() + 30
+        while time.monotonic() < deadline and self.process.poll() is None:
+            try:
+                httpx.get(f"http://127.0.0.1:{self.port}/health")
+            except httpx.TransportError:
+                time.sleep(0.02)
+            else:
+                return Api(base_url=f"http://127.0.0.1:{self.port}")
+        raise AssertionError(f"The service is not up:\n{self.output}")
+
+    def stop(self, how: signal.Signals = signal.SIGTERM) -> int:
+        """Stop the service and return its exit status, once every process of its own has ended."""
+        family = self.family()
+        self.process.send_signal(how)
+        status = self.wait()
+        _, alive = psutil.wait_procs(family, timeout=30)
+        assert alive == []
+        return status
+
+    def family(self) -> list[psutil.Process]:
+        return psutil.Process(self.process.pid).children(recursive=True)
+
+    def wait(self) -> int:
+        status = self.process.wait(60)
+        self._reader.join()
+        assert self.process.stdout is not None
+        self.process.stdout.close()
+        return status
+
+
+@contextmanager
+def running(command: list[str], backend: Path = BACKEND, **environment: str) -> Iterator[tuple[Service, Api]]:
+    service = Service(command, backend, **environment)
+    try:
+        with service.wait_until_up() as api:
+            yield service, api
+        if service.process.poll() is None:
+            assert service.stop() == 0
+    finally:
+        if service.process.poll() is None:
+            service.process.kill()
+            service.wait()
+
+
+def fails(command: list[str], environment: dict[str, str]) -> str:
+    """Run a service that refuses to start, and return the one line that it prints."""
+    service = Service(command, BACKEND, **environment)
+    assert service.wait() != 0
+    assert len(service.output.strip().splitlines()) == 1, service.output
+    return service.output.strip()
+
+
+@pytest.fixture
+def data_dir() -> Iterator[Path]:
+    with memory_dir() as directory:
+        yield directory
+
+
+def test_it_says_where_everything_is(data_dir: Path) -> None:
+    with running(MAIN, DATA_DIR=str(data_dir)) as (service, api):
+        address = f"http://127.0.0.1:{service.port}"
+        assert f"API:   {address}\n" in service.output
+        assert f"Docs:  {address}/docs\n" in service.output
+        assert re.search(rf"Data:  {data_dir} .*psql -h ", service.output)
+        api.create_task()
+
+
+def test_it_starts_warm_in_two_seconds_with_the_data_still_there(data_dir: Path) -> None:
+    with running(MAIN, DATA_DIR=str(data_dir)) as (_, api):
+        task = api.create_task()
+        api.complete_task(task["id"])
+    started = time.monotonic()
+    with running(MAIN, DATA_DIR=str(data_dir)) as (_, api):
+        assert time.monotonic() - started < 2
+        assert [entry["action_type"] for entry in api.history_of(task["id"])] == ["CREATED", "COMPLETED"]
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
+def test_it_stops_cleanly_and_leaves_no_process(data_dir: Path, how: signal.Signals, workers: str) -> None:
+    with running(MAIN, DATA_DIR=str(data_dir), WORKERS=workers) as (service, api):
+        api.create_task()
+        assert len(service.family()) > 1
+        assert service.stop(how) == 0
+    assert "Traceback" not in service.output
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_what_it_acknowledged_outlives_a_kill(data_dir: Path, workers: str) -> None:
+    with running(MAIN, DATA_DIR=str(data_dir), WORKERS=workers) as (service, api):
+        tasks = [api.create_task(title=f"Task {number}") for number in range(20)]
+        assert service.stop(signal.SIGKILL) != 0
+    with running(MAIN, DATA_DIR=str(data_dir)) as (_, api):
+        assert api.list_tasks() == tasks[::-1]
+        assert api.history()["pagination"]["total_count"] == 20
+
+
+def test_several_workers_serve_one_database(data_dir: Path) -> None:
+    with running(MAIN, DATA_DIR=str(data_dir), WORKERS="2") as (_, api):
+        for number in range(20):
+            with httpx.Client(base_url=api.base_url) as another_connection:
+                another_connection.post("/tasks", json={"title": f"Task {number}"})
+        assert len(api.list_tasks()) == 20
+
+
+def test_a_second_one_on_the_same_data_says_so(data_dir: Path) -> None:
+    with running(MAIN, DATA_DIR=str(data_dir)) as (service, _):
+        sentence = fails(MAIN, {"DATA_DIR": str(data_dir)})
+        assert f"in use by another run (process {service.process.pid})" in sentence
+
+
+def test_a_port_that_is_taken_is_named(database_url: URL) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        service = Service(MAIN, DATABASE_URL=database_url.render_as_string(hide_password=False), PORT=port)
+        assert service.wait() != 0
+    assert f"('127.0.0.1', {port})" in service.output
+    assert "address already in use" in service.output
+    assert "Traceback" not in service.output
+
+
+def test_settings_come_from_the_env_file_too(tmp_path: Path, database_url: URL) -> None:
+    backend = tmp_path / "a path with a space" / "backend"
+    shutil.copytree(BACKEND, backend, ignore=shutil.ignore_patterns("tests", "__pycache__", ".*"))
+    url = database_url.render_as_string(hide_password=False)
+    (backend / ".env").write_text(f"DATABASE_URL={url}\nFRONTEND_URL=https://app.example\n")
+    with running(MAIN, backend) as (_, api):
+        response = api.get("/tasks", headers={"Origin": "https://app.example"})
+        assert response.headers["Access-Control-Allow-Origin"] == "https://app.example"
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_uvicorn_serves_it_with_a_database_url(database_url: URL, workers: str) -> None:
+    url = database_url.render_as_string(hide_password=False)
+    command = [sys.executable, "-m", "uvicorn", "main:app", "--workers", workers]
+    with running(command, DATABASE_URL=url) as (service, api):
+        api.create_task()
+        service.stop()
+
+
+def test_uvicorn_without_a_database_url_says_how_to_start() -> None:
+    sentence = fails([sys.executable, "-m", "uvicorn", "main:app"], {})
+    assert sentence.startswith("DATABASE_URL is not set; start with `python main.py`")
+
+
+@pytest.mark.parametrize(
+    ("environment", "sentence"),
+    [
+        ({"DATABASE_URL": "nonsense"}, "DATABASE_URL: is not a URL such as"),
+        ({"DATABASE_URL": "mysql://user:hunter2@localhost/tasks"}, "DATABASE_URL: must be a PostgreSQL URL such as"),
+        ({"DATABASE_URL": "postgresql://user:hunter2@127.0.0.1:1/tasks"}, "The database cannot be used: connection to"),
+        ({"DATABASE_URL": "postgresql://localhost/tasks?lake=1"}, "The database cannot be used: invalid dsn"),
+        ({"PORT": "http"}, "PORT: "),
+        ({"FRONTEND_URL": "*"}, "FRONTEND_URL: must be origins such as"),
+    ],
+)
+def test_a_wrong_configuration_is_refused_in_one_sentence(environment: dict[str, str], sentence: str) -> None:
+    said = fails(MAIN, environment)
+    assert said.startswith(sentence)
+    assert "hunter2" not in said
+
+
+def test_an_outdated_schema_is_refused_without_auto_migrate(data_dir: Path) -> None:
+    said = fails(MAIN, {"DATA_DIR": str(data_dir), "AUTO_MIGRATE": "false"})
+    assert said == "The database schema is outdated and AUTO_MIGRATE is off; run `cd backend && alembic upgrade head`."

@@ -1,0 +1,139 @@
+"""A change and its history entry: both or neither; and what the database itself refuses."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from psycopg2.extensions import TRANSACTION_STATUS_IDLE
+from sqlalchemy.exc import DBAPIError
+
+from src.database.connection import Database
+from src.exceptions.errors import DatabaseUnavailable
+from src.services.task_service import TaskService
+from tests.client import Api, error_of
+from tests.conftest import Sql, settings_for
+
+CHANGES: dict[str, Callable[[Api, str], Any]] = {
+    "create": lambda api, _: api.post("/tasks", json={"title": "Other"}),
+    "update": lambda api, path: api.put(path, json={"title": "Other"}),
+    "complete": lambda api, path: api.patch(f"{path}/complete"),
+    "incomplete": lambda api, path: api.patch(f"{path}/incomplete"),
+    "delete": lambda api, path: api.delete(path),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_change_that_cannot_be_recorded_is_not_made(api: Api, sql: Sql, change: str) -> None:
+    task = api.create_task()
+    if change == "incomplete":
+        task = api.complete_task(task["id"])
+    history = api.history()
+    sql("ALTER TABLE task_history ADD CONSTRAINT refuse_all CHECK (false) NOT VALID")
+
+    error_of(CHANGES[change](api, f"/tasks/{task['id']}"), 500)
+
+    assert api.list_tasks() == [task]
+    assert api.history() == history
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_change_that_cannot_be_made_is_not_recorded(api: Api, sql: Sql, change: str) -> None:
+    task = api.create_task()
+    if change == "incomplete":
+        task = api.complete_task(task["id"])
+    history = api.history()
+    sql(
+        "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'no'; END $$;"
+        "CREATE TRIGGER refuse BEFORE INSERT OR UPDATE OR DELETE ON tasks EXECUTE FUNCTION refuse()"
+    )
+
+    error_of(CHANGES[change](api, f"/tasks/{task['id']}"), 500)
+
+    assert api.list_tasks() == [task]
+    assert api.history() == history
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE task_history SET description = 'Nothing happened'",
+        "DELETE FROM task_history",
+        "TRUNCATE task_history",
+        "TRUNCATE tasks, task_history",
+        "SET session_replication_role = replica; DELETE FROM task_history",
+        "INSERT INTO task_history TABLE task_history ON CONFLICT (history_id) DO UPDATE SET description = 'Nothing'",
+    ],
+)
+def test_the_database_refuses_to_change_the_history(api: Api, sql: Sql, statement: str) -> None:
+    api.create_task()
+    before = api.history()
+
+    with pytest.raises(DBAPIError, match="task_history is append-only"):
+        sql(statement)
+
+    assert api.history() == before
+
+
+NOW = datetime.now(UTC)
+
+
+@pytest.mark.parametrize(
+    ("constraint", "values"),
+    [
+        ("ck_tasks_title_length", {"title": "x" * 256}),
+        ("ck_tasks_title_visible", {"title": ""}),
+        ("ck_tasks_title_visible", {"title": " \t\n"}),
+        ("ck_tasks_title_visible", {"title": "\u00a0\u2003\u200b\ufeff\u3164\U000e0020"}),
+        ("ck_tasks_description_length", {"description": "x" * 5001}),
+        ("ck_tasks_completed_at_consistent", {"is_completed": True}),
+        ("ck_tasks_completed_at_consistent", {"completed_at": NOW}),
+    ],
+)
+def test_the_database_refuses_a_task_against_the_rules(sql: Sql, constraint: str, values: dict[str, Any]) -> None:
+    row = {"title": "x", "description": None, "is_completed": False, "completed_at": None} | values
+    with pytest.raises(DBAPIError, match=constraint):
+        sql(
+            "INSERT INTO tasks"
+            " VALUES (gen_random_uuid(), :title, :description, :is_completed, now(), now(), :completed_at)",
+            **row,
+        )
+    assert sql("SELECT FROM tasks") == []
+
+
+def test_the_database_accepts_what_the_rules_allow(sql: Sql) -> None:
+    for title in ("x", "x" * 255, "\U0001f6d2" * 255, " . ", "\U0001fae8"):
+        sql("INSERT INTO tasks VALUES (gen_random_uuid(), :title, :title, false, now(), now(), NULL)", title=title)
+    assert len(sql("SELECT FROM tasks")) == 5
+
+
+def test_the_database_knows_five_actions(sql: Sql) -> None:
+    with pytest.raises(DBAPIError, match="ck_task_history_action_type"):
+        sql("INSERT INTO task_history VALUES (gen_random_uuid(), gen_random_uuid(), 'ARCHIVED', 'x', now())")
+
+
+def test_a_statement_that_takes_too_long_is_ended_and_undone(api: Api, database: Database, sql: Sql) -> None:
+    task = api.create_task()
+    impatient = TaskService(Database(settings_for(database.engine.url, statement_timeout_s=0.2)))
+    blocker = database.engine.raw_connection()
+    blocker.cursor().execute(f"BEGIN; SELECT FROM tasks WHERE id = '{task['id']}' FOR UPDATE")
+
+    with pytest.raises(DatabaseUnavailable):
+        impatient.mark_complete(task["id"])
+
+    blocker.cursor().execute("ROLLBACK")
+    blocker.close()
+    assert api.list_tasks() == [task]
+    impatient.mark_complete(task["id"])
+
+
+def test_a_statement_leaves_no_limit_and_no_transaction_on_its_connection(database: Database) -> None:
+    TaskService(database).create_task("x")
+
+    connection = database.engine.raw_connection()
+    assert connection.driver_connection is not None
+    assert connection.driver_connection.info.transaction_status == TRANSACTION_STATUS_IDLE
+    cursor = connection.cursor()
+    cursor.execute("SHOW statement_timeout")
+    assert cursor.fetchone() == ("0",)
+    connection.close()

@@ -1,0 +1,113 @@
+"""Settings."""
+
+from pathlib import Path
+
+import pytest
+from sqlalchemy import make_url
+
+from config import ConfigurationError, DatabasePool, Settings, load_settings, parse_database_url, parse_origins
+from src.database.connection import create_database_engine
+from tests.conftest import settings_for
+
+
+@pytest.fixture(autouse=True)
+def _clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in Settings.model_fields:
+        monkeypatch.delenv(name.upper(), raising=False)
+    monkeypatch.setitem(Settings.model_config, "env_file", tmp_path / ".env")
+
+
+@pytest.mark.parametrize("scheme", ["postgres", "postgresql", "postgresql+psycopg2"])
+def test_every_way_to_write_a_postgresql_url_opens_with_psycopg2(scheme: str) -> None:
+    url = parse_database_url(f"{scheme}://user:p%40ss@host:5433/tasks?sslmode=require")
+    assert (url.drivername, url.password, url.port) == ("postgresql+psycopg2", "p@ss", 5433)
+    assert url.query["sslmode"] == "require"
+
+
+@pytest.mark.parametrize(
+    ("value", "sentence"),
+    [
+        ("nonsense-hunter2", "DATABASE_URL: is not a URL"),
+        ("postgresql://user:hunter2@host:port/tasks", "DATABASE_URL: is not a URL"),
+        ("mysql://user:hunter2@host/tasks", "DATABASE_URL: must be a PostgreSQL URL"),
+        ("postgresql+asyncpg://user:hunter2@host/tasks", "DATABASE_URL: must be a PostgreSQL URL"),
+        ("sqlite:///hunter2.db", "DATABASE_URL: must be a PostgreSQL URL"),
+    ],
+)
+def test_another_url_is_refused_without_being_repeated(
+    monkeypatch: pytest.MonkeyPatch, value: str, sentence: str
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", value)
+    with pytest.raises(ConfigurationError) as raised:
+        load_settings()
+    assert str(raised.value).startswith(sentence)
+    assert "hunter2" not in str(raised.value)
+
+
+def test_the_defaults_are_those_of_the_contract() -> None:
+    settings = load_settings()
+    assert settings.database_url is None
+    assert (settings.host, settings.port, settings.frontend_url) == ("127.0.0.1", 8000, ("http://localhost:3000",))
+    assert (settings.auto_migrate, settings.database_pool) == (True, DatabasePool.AUTO)
+    assert (settings.debug, settings.log_level, settings.statement_timeout_s) == (False, "INFO", 15)
+
+
+def test_a_file_sets_what_the_environment_does_not(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("PORT=9001\nHOST=0.0.0.0\nDATABASE_URL=\n")
+    monkeypatch.setenv("PORT", "9002")
+    settings = load_settings()
+    assert (settings.host, settings.port, settings.database_url) == ("0.0.0.0", 9002, None)  # noqa: S104
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("PORT", "http"),
+        ("PORT", "70000"),
+        ("LOG_LEVEL", "loud"),
+        ("AUTO_MIGRATE", "perhaps"),
+        ("DATABASE_POOL", "lake"),
+    ],
+)
+def test_a_wrong_value_is_refused_by_name(monkeypatch: pytest.MonkeyPatch, variable: str, value: str) -> None:
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(ConfigurationError, match=f"^{variable}: "):
+        load_settings()
+
+
+def test_origins_are_written_as_browsers_do() -> None:
+    assert parse_origins(" http://localhost:3000/, https://app.example ,") == (
+        "http://localhost:3000",
+        "https://app.example",
+    )
+
+
+@pytest.mark.parametrize(
+    "value", ["*", "https://*.example", "localhost:3000", "ftp://example", "https://app.example/path"]
+)
+def test_other_origins_are_refused(value: str) -> None:
+    with pytest.raises(ValueError, match="must be origins"):
+        parse_origins(value)
+
+
+@pytest.mark.parametrize(
+    ("url", "pool", "kept"),
+    [
+        ("postgresql://host/tasks", "auto", "QueuePool"),
+        ("postgresql://ep-cool-1.eu-central-1.aws.neon.tech/tasks", "auto", "NullPool"),
+        ("postgresql://ep-cool-1.eu-central-1.aws.neon.tech/tasks", "queue", "QueuePool"),
+        ("postgresql://host/tasks", "null", "NullPool"),
+    ],
+)
+def test_neon_pools_connections_itself(url: str, pool: str, kept: str) -> None:
+    engine = create_database_engine(settings_for(make_url(url), database_pool=pool))
+    assert type(engine.pool).__name__ == kept
+
+
+def test_the_example_file_shows_every_setting(tmp_path: Path) -> None:
+    example = (Path(__file__).parents[2] / ".env.example").read_text()
+    shown = {line.lstrip("# ").partition("=")[0] for line in example.splitlines() if "=" in line and " =" not in line}
+    assert shown == {name.upper() for name in Settings.model_fields}
+    uncommented = "\n".join(line.removeprefix("# ") if "=" in line else line for line in example.splitlines())
+    (tmp_path / ".env").write_text(uncommented)
+    load_settings()

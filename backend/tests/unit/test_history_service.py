@@ -1,0 +1,119 @@
+"""HistoryService, and the arithmetic of pages."""
+
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from src.database.connection import Database
+from src.models import ActionType
+from src.schemas.history import PaginatedHistory, Pagination
+from src.schemas.stats import WeeklyStats
+from src.services.history_service import HistoryService
+from src.services.task_service import TaskService
+from src.utils.json_text import JsonText
+from tests.conftest import Sql
+
+
+@pytest.fixture
+def history(database: Database) -> HistoryService:
+    return HistoryService(database)
+
+
+@pytest.fixture
+def tasks(database: Database) -> TaskService:
+    return TaskService(database)
+
+
+def id_of(task: JsonText) -> UUID:
+    return UUID(json.loads(task)["id"])
+
+
+def page(text: JsonText) -> PaginatedHistory:
+    return PaginatedHistory.model_validate_json(text)
+
+
+@pytest.mark.parametrize(
+    ("total_count", "offset", "limit", "expected"),
+    [
+        # total_pages, current_page, has_next, has_prev
+        (0, 0, 10, (0, 1, False, False)),
+        (1, 0, 10, (1, 1, False, False)),
+        (10, 0, 10, (1, 1, False, False)),
+        (11, 0, 10, (2, 1, True, False)),
+        (11, 10, 10, (2, 2, False, True)),
+        (100, 50, 10, (10, 6, True, True)),
+        (100, 99, 1, (100, 100, False, True)),
+        (10, 3, 5, (2, 1, True, True)),  # An offset within the first page still has entries before it.
+        (5, 20, 10, (1, 3, False, True)),  # Past the end.
+        (2**40, 2**39, 100, (10_995_116_278, 5_497_558_139, True, True)),
+    ],
+)
+def test_pagination_is_exact(total_count: int, offset: int, limit: int, expected: tuple[Any, ...]) -> None:
+    pagination = Pagination.of(total_count=total_count, offset=offset, limit=limit)
+    assert (pagination.total_count, pagination.page_size) == (total_count, limit)
+    assert (
+        pagination.total_pages,
+        pagination.current_page,
+        pagination.has_next,
+        pagination.has_prev,
+    ) == expected
+
+
+def test_a_page_is_json_of_its_schema(history: HistoryService, tasks: TaskService) -> None:
+    for title in ("a", "quotes \" ' \\ and \x01\x1f\x7f controls", "\u2028 \U0001f6d2"):
+        tasks.create_task(title)
+
+    text = history.get_history_paginated(limit=2)
+
+    assert text == page(text).model_dump_json()
+    assert len(page(text).items) == 2
+
+
+def test_page_counts_from_one_and_wins_over_offset(history: HistoryService, tasks: TaskService) -> None:
+    for number in range(5):
+        tasks.create_task(f"Task {number}")
+
+    assert history.get_history_paginated(page=2, limit=2) == history.get_history_paginated(offset=2, limit=2)
+    assert history.get_history_paginated(page=2, limit=2, offset=0) == history.get_history_paginated(page=2, limit=2)
+    assert history.get_history_paginated() == history.get_history_paginated(page=1, limit=10)
+
+
+def test_filters_select_entries(history: HistoryService, tasks: TaskService) -> None:
+    task_id = id_of(tasks.create_task("a"))
+    tasks.create_task("b")
+    tasks.mark_complete(task_id)
+
+    of_task = page(history.get_history_paginated(task_id=task_id))
+    assert [entry.action_type for entry in of_task.items] == [ActionType.COMPLETED, ActionType.CREATED]
+    created = page(history.get_history_paginated(action_type=ActionType.CREATED))
+    assert created.pagination.total_count == 2
+    both = page(history.get_history_paginated(task_id=task_id, action_type=ActionType.CREATED))
+    assert both.pagination.total_count == 1
+
+
+def test_entries_of_one_moment_keep_their_order_across_pages(history: HistoryService, sql: Sql) -> None:
+    sql(
+        "INSERT INTO task_history SELECT gen_random_uuid(), gen_random_uuid(), 'CREATED', 'x', now()"
+        " FROM generate_series(1, 30)"
+    )
+    one_by_one = [page(history.get_history_paginated(page=number, limit=1)).items[0] for number in range(1, 31)]
+    assert one_by_one == page(history.get_history_paginated(limit=30)).items
+    assert len({entry.history_id for entry in one_by_one}) == 30
+
+
+def test_the_week_counted_is_that_of_the_given_moment(history: HistoryService, tasks: TaskService) -> None:
+    tasks.mark_complete(id_of(tasks.create_task("a")))
+    tasks.create_task("b")
+    now = datetime.now(UTC)
+
+    this_week = WeeklyStats.model_validate_json(history.get_weekly_stats(now))
+    next_week = WeeklyStats.model_validate_json(history.get_weekly_stats(now + timedelta(weeks=1)))
+
+    assert (this_week.tasks_created_this_week, this_week.tasks_completed_this_week) == (2, 1)
+    assert (next_week.tasks_created_this_week, next_week.tasks_completed_this_week) == (0, 0)
+    assert next_week.week_start - this_week.week_start == timedelta(weeks=1)
+    for stats in (this_week, next_week):
+        assert (stats.total_tasks, stats.total_completed, stats.total_incomplete) == (2, 1, 1)

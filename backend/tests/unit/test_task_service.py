@@ -1,0 +1,166 @@
+"""TaskService."""
+
+import json
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+
+from src.database.connection import Database
+from src.exceptions.errors import TaskNotFound
+from src.schemas.task import TaskResponse
+from src.services.task_service import TaskService
+from src.utils.json_text import JsonText
+from tests.conftest import Sql
+
+NASTY = (
+    "".join(map(chr, range(1, 0x180))) + "\u2028\u2029\ufeff\ufffe\uffff</script>\U0001f468\u200d\U0001f469\U0010ffff"
+)
+
+
+@pytest.fixture
+def tasks(database: Database) -> TaskService:
+    return TaskService(database)
+
+
+def read(text: JsonText) -> TaskResponse:
+    return TaskResponse.model_validate_json(text)
+
+
+def actions(sql: Sql, task_id: UUID) -> list[str]:
+    query = "SELECT action_type FROM task_history WHERE task_id = :task_id ORDER BY timestamp"
+    return [row.action_type for row in sql(query, task_id=task_id)]
+
+
+def test_a_created_task_is_incomplete(tasks: TaskService, sql: Sql) -> None:
+    task = read(tasks.create_task("Buy groceries", "Milk"))
+    assert (task.title, task.description, task.is_completed, task.completed_at) == (
+        "Buy groceries",
+        "Milk",
+        False,
+        None,
+    )
+    assert task.created_at == task.updated_at
+    assert actions(sql, task.id) == ["CREATED"]
+
+
+@pytest.mark.parametrize("title", ["plain", NASTY[:255], NASTY[-255:]])
+@pytest.mark.parametrize("description", [None, "", NASTY])
+def test_the_json_of_a_task_is_that_of_its_schema(tasks: TaskService, title: str, description: str | None) -> None:
+    text = tasks.create_task(title, description)
+    assert text == read(text).model_dump_json()
+    assert (read(text).title, read(text).description) == (title, description)
+
+
+@pytest.mark.parametrize("microseconds", ["000000", "000001", "100000", "999999"])
+def test_the_json_of_a_time_is_that_of_its_schema(tasks: TaskService, sql: Sql, microseconds: str) -> None:
+    moment = f"0987-06-05T04:03:02.{microseconds}Z"
+    task_id = uuid4()
+    sql("INSERT INTO tasks VALUES (:id, 'x', NULL, true, :at, :at, :at)", id=task_id, at=moment)
+    text = tasks.get_task(task_id)
+    assert text == read(text).model_dump_json()
+    assert json.loads(text)["created_at"] == moment
+
+
+def test_times_are_utc_whatever_the_time_zone_of_the_server(tasks: TaskService, sql: Sql, database: Database) -> None:
+    text = tasks.create_task("x")
+    [(name,)] = sql("SELECT current_database()")
+    sql(f"ALTER DATABASE {name} SET timezone = 'Asia/Kolkata'")
+    database.close()
+    assert tasks.get_task(read(text).id) == text
+
+
+def test_all_tasks_are_an_array_of_their_json(tasks: TaskService) -> None:
+    assert tasks.get_all_tasks() == "[]"
+    first, second = tasks.create_task("a"), tasks.create_task("b")
+    assert tasks.get_all_tasks() == f"[{second},{first}]"
+
+
+def test_completion_sets_one_moment_and_is_done_once(tasks: TaskService, sql: Sql) -> None:
+    task = read(tasks.create_task("x"))
+    text = tasks.mark_complete(task.id)
+    completed = read(text)
+    assert completed.is_completed
+    assert completed.completed_at == completed.updated_at > task.updated_at
+    assert tasks.mark_complete(task.id) == text
+    assert actions(sql, task.id) == ["CREATED", "COMPLETED"]
+
+
+def test_reopening_clears_the_moment_and_is_done_once(tasks: TaskService, sql: Sql) -> None:
+    task_id = read(tasks.create_task("x")).id
+    tasks.mark_complete(task_id)
+    text = tasks.mark_incomplete(task_id)
+    assert (read(text).is_completed, read(text).completed_at) == (False, None)
+    assert tasks.mark_incomplete(task_id) == text
+    assert actions(sql, task_id) == ["CREATED", "COMPLETED", "INCOMPLETED"]
+
+
+@pytest.mark.parametrize(
+    ("before", "change", "after", "description"),
+    [
+        # (title, description) before, what is set, (title, description) after, the history entry
+        (("a", None), {"title": "b"}, ("b", None), "Title changed from 'a' to 'b'"),
+        (("a", "x"), {"title": "b"}, ("b", "x"), "Title changed from 'a' to 'b'"),
+        (("a", "x"), {"description": "y"}, ("a", "y"), "Description changed"),
+        (("a", None), {"description": "y"}, ("a", "y"), "Description changed"),
+        (("a", "x"), {"description": ""}, ("a", ""), "Description changed"),
+        (
+            ("a", "x"),
+            {"title": "b", "description": "y"},
+            ("b", "y"),
+            "Title changed from 'a' to 'b'; description changed",
+        ),
+        (("a", "x"), {"title": "a", "description": "y"}, ("a", "y"), "Description changed"),
+        (("a", "x"), {"title": "b", "description": "x"}, ("b", "x"), "Title changed from 'a' to 'b'"),
+        (("a", "x"), {"title": "A"}, ("A", "x"), "Title changed from 'a' to 'A'"),
+        (("a", "x"), {"title": "a "}, ("a ", "x"), "Title changed from 'a' to 'a '"),
+        (("a%s", "x"), {"title": "'{}'"}, ("'{}'", "x"), "Title changed from 'a%s' to ''{}''"),
+        # Nothing to change: no entry.
+        (("a", "x"), {"title": "a"}, ("a", "x"), None),
+        (("a", "x"), {"title": "a", "description": "x"}, ("a", "x"), None),
+        (("a", ""), {"description": ""}, ("a", ""), None),
+        (("a", None), {}, ("a", None), None),
+    ],
+)
+def test_an_update_sets_what_is_given_and_says_what_changed(
+    tasks: TaskService, sql: Sql, before: Any, change: dict[str, str], after: Any, description: str | None
+) -> None:
+    task = read(tasks.create_task(*before))
+
+    updated = read(tasks.update_task(task.id, **change))
+
+    assert (updated.title, updated.description) == after
+    assert (updated.updated_at > task.updated_at) == (description is not None)
+    entries = sql("SELECT description FROM task_history WHERE action_type = 'UPDATED'")
+    assert [entry.description for entry in entries] == ([] if description is None else [description])
+
+
+def test_a_deleted_task_is_returned_as_it_was(tasks: TaskService, sql: Sql) -> None:
+    text = tasks.create_task("x")
+    assert tasks.delete_task(read(text).id) == text
+    assert sql("SELECT FROM tasks") == []
+    assert actions(sql, read(text).id) == ["CREATED", "DELETED"]
+
+
+def test_an_unknown_task_is_not_found_and_nothing_is_recorded(tasks: TaskService, sql: Sql) -> None:
+    task_id = uuid4()
+    for call in (tasks.get_task, tasks.mark_complete, tasks.mark_incomplete, tasks.delete_task):
+        with pytest.raises(TaskNotFound):
+            call(task_id)
+    with pytest.raises(TaskNotFound):
+        tasks.update_task(task_id, title="x")
+    assert sql("SELECT FROM task_history") == []
+
+
+def test_time_moves_on_although_the_clock_was_set_back(tasks: TaskService, sql: Sql) -> None:
+    task = read(tasks.create_task("x"))
+    sql("UPDATE tasks SET updated_at = updated_at + interval '1 hour'")
+
+    completed = read(tasks.mark_complete(task.id))
+    reopened = read(tasks.mark_incomplete(task.id))
+    tasks.delete_task(task.id)
+
+    times = [row.timestamp for row in sql("SELECT timestamp FROM task_history ORDER BY timestamp")]
+    assert times[1:3] == [completed.updated_at, reopened.updated_at]
+    assert times == sorted(set(times))
+    assert completed.updated_at > task.updated_at
