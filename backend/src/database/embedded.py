@@ -8,6 +8,7 @@ private directory and on no network address.
 import fcntl
 import hashlib
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -86,7 +87,8 @@ class EmbeddedPostgres:
     @property
     def psql_command(self) -> str:
         """What to type to look at the data with PostgreSQL's own client."""
-        return f"psql -h {self._socket_dir} -p 5432 -U {_SUPERUSER} postgres"
+        psql = str(self._bin / "psql")
+        return shlex.join([psql, "-h", str(self._socket_dir), "-p", "5432", "-U", _SUPERUSER, "postgres"])
 
     @property
     def pid(self) -> int:
@@ -170,21 +172,24 @@ class EmbeddedPostgres:
         gone to an innocent process, which PostgreSQL would take for a running server.
         """
         pid_file = self._cluster / "postmaster.pid"
-        try:
+        with suppress(FileNotFoundError, ValueError, psutil.NoSuchProcess):
             leftover = psutil.Process(int(pid_file.read_text().split("\n", 1)[0]))
-            command = leftover.cmdline()
-        except (FileNotFoundError, ValueError, psutil.Error):
-            return
-        if str(self._cluster) not in command:
-            pid_file.unlink()
-            return
-        leftover.send_signal(signal.SIGINT)
+            if not self._is_server(leftover):
+                pid_file.unlink(missing_ok=True)
+                return
+            leftover.send_signal(signal.SIGINT)
+            try:
+                leftover.wait(_STOP_TIMEOUT_S)
+            except psutil.TimeoutExpired:
+                raise EmbeddedPostgresError(
+                    f"An earlier PostgreSQL (process {leftover.pid}) still runs on {self._cluster}."
+                ) from None
+
+    def _is_server(self, process: psutil.Process) -> bool:
         try:
-            leftover.wait(_STOP_TIMEOUT_S)
-        except psutil.TimeoutExpired:
-            raise EmbeddedPostgresError(
-                f"An earlier PostgreSQL (process {leftover.pid}) still runs on {self._cluster}."
-            ) from None
+            return str(self._cluster) in process.cmdline()
+        except psutil.AccessDenied:
+            return False
 
     def _initdb(self) -> None:
         """Create the cluster beside its place and move it there, so that it exists whole or not at all."""

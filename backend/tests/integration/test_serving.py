@@ -121,7 +121,7 @@ def test_it_says_where_everything_is(data_dir: Path) -> None:
         address = f"http://127.0.0.1:{service.port}"
         assert f"API:   {address}\n" in service.output
         assert f"Docs:  {address}/docs\n" in service.output
-        assert re.search(rf"Data:  {data_dir} .*psql -h ", service.output)
+        assert re.search(rf"Data:  {data_dir} .*/psql -h ", service.output)
         api.create_task()
 
 
