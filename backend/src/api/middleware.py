@@ -4,12 +4,9 @@ import logging
 import time
 from urllib.parse import quote
 
-from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from src.exceptions.handlers import answer_framework_error
 from src.utils.response import failure
 
 log = logging.getLogger("task_backend")
@@ -69,7 +66,7 @@ class UnexpectedErrors:
 
 
 class BodyLimit:
-    """Refuses request bodies of more than `max_bytes`, whether declared or only sent."""
+    """Refuses request bodies of more than `max_bytes`, as counted while they are read."""
 
     def __init__(self, app: ASGIApp, max_bytes: int) -> None:
         self.app = app
@@ -78,11 +75,6 @@ class BodyLimit:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
-            return
-        # The HTTP server has made sure that a declared length is a number.
-        if int(Headers(scope=scope).get("content-length", "0")) > self.max_bytes:
-            response = await answer_framework_error(Request(scope), HTTPException(413))
-            await response(scope, receive, send)
             return
         received = 0
 

@@ -48,7 +48,7 @@ def register_handlers(app: FastAPI) -> None:
     """Let `app` answer every failure in the envelope, but for the unexpected: see `api.middleware`."""
     app.add_exception_handler(ServiceError, _answer_service_error)
     app.add_exception_handler(RequestValidationError, _answer_invalid_request)
-    app.add_exception_handler(HTTPException, answer_framework_error)
+    app.add_exception_handler(HTTPException, _answer_framework_error)
 
 
 async def _answer_service_error(request: Request, error: Exception) -> Response:
@@ -64,8 +64,7 @@ async def _answer_invalid_request(request: Request, error: Exception) -> Respons
     return failure(400, "; ".join(problems))
 
 
-async def answer_framework_error(request: Request, error: Exception) -> Response:
-    """Return the response for a request that the framework or the middleware refuses."""
+async def _answer_framework_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     sentence = _FRAMEWORK_ERRORS.get(error.status_code, "The request cannot be served")
     headers = {"Allow": ", ".join(_allowed_methods(request))} if error.status_code == 405 else error.headers

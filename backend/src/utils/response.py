@@ -1,23 +1,31 @@
 """Responses in the envelope. Nothing else in the service writes a body."""
 
+import json
 from collections.abc import Mapping
 
 from starlette.responses import Response
 
-from src.schemas.envelope import Failure, Popup
-from src.utils.json_text import JsonText
+from src.utils.json_text import NULL, JsonText, json_object
 
 
-def success(data: JsonText, popup: Popup | None = None, status_code: int = 200) -> Response:
-    """Return the response that carries `data` in the envelope."""
-    toast = f'"{popup}"' if popup else "null"
-    return _json(f'{{"success":true,"data":{data},"popup":{toast},"error":null}}', status_code)
+def success(data: JsonText, popup: str | None = None, status_code: int = 200) -> Response:
+    """Return the response that carries `data` in the envelope, with the code of the toast to show."""
+    return _envelope(status_code, success=True, data=data, popup=popup, error=None)
 
 
 def failure(status_code: int, error: str, headers: Mapping[str, str] | None = None) -> Response:
     """Return the response that tells the caller of `error`, one readable sentence."""
-    return _json(Failure(error=error).model_dump_json(), status_code, headers)
+    return _envelope(status_code, headers, success=False, data=NULL, popup=None, error=error)
 
 
-def _json(body: str, status_code: int, headers: Mapping[str, str] | None = None) -> Response:
+def _envelope(
+    status_code: int,
+    headers: Mapping[str, str] | None = None,
+    *,
+    success: bool,
+    data: JsonText,
+    popup: str | None,
+    error: str | None,
+) -> Response:
+    body = json_object(success=json.dumps(success), data=data, popup=json.dumps(popup), error=json.dumps(error))
     return Response(body, status_code, headers, media_type="application/json")

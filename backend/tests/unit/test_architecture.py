@@ -17,7 +17,7 @@ LEAVES = {
 
 # What each room may import of the project, beside itself.
 ALLOWED = {
-    "utils": {"src.schemas.envelope"},  # Only `response`, which writes the envelope.
+    "utils": set(),
     "exceptions": {"src.utils.response"},
     "database": {"config"} | LEAVES,
     "models": {"src.database.base"} | LEAVES,

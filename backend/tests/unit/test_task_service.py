@@ -1,6 +1,9 @@
 """TaskService."""
 
 import json
+import time
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -160,7 +163,22 @@ def test_time_moves_on_although_the_clock_was_set_back(tasks: TaskService, sql: 
     reopened = read(tasks.mark_incomplete(task.id))
     tasks.delete_task(task.id)
 
+    tick = timedelta(microseconds=1)
+    assert completed.updated_at == task.updated_at + timedelta(hours=1) + tick
+    assert reopened.updated_at == completed.updated_at + tick
     times = [row.timestamp for row in sql("SELECT timestamp FROM task_history ORDER BY timestamp")]
-    assert times[1:3] == [completed.updated_at, reopened.updated_at]
-    assert times == sorted(set(times))
-    assert completed.updated_at > task.updated_at
+    assert times == [task.created_at, completed.updated_at, reopened.updated_at, reopened.updated_at + tick]
+
+
+def test_a_change_that_waits_for_a_lock_is_dated_after_the_wait(tasks: TaskService, database: Database) -> None:
+    task = read(tasks.create_task("x"))
+    blocker = database.engine.raw_connection()
+    blocker.cursor().execute(f"BEGIN; SELECT FROM tasks WHERE id = '{task.id}' FOR UPDATE")
+    with ThreadPoolExecutor(1) as thread:
+        completing = thread.submit(tasks.mark_complete, task.id)
+        time.sleep(0.3)
+        released = datetime.now(UTC)
+        blocker.cursor().execute("ROLLBACK")
+        completed = read(completing.result())
+    blocker.close()
+    assert completed.updated_at > released
