@@ -70,8 +70,14 @@ class Settings(BaseSettings):
     database_pool: DatabasePool = DatabasePool.AUTO
     # Also how many requests of one process may talk to the database at once.
     database_pool_size: int = Field(default=20, ge=1, le=1000)
+    # How long a request waits for a free connection, and for a database that is not there.
+    queue_timeout_s: float = Field(default=3.0, gt=0, le=60)
+    repeat_budget_s: float = Field(default=5.0, gt=0, le=60)
     connect_timeout_s: int = Field(default=5, ge=2, le=60)
+    network_timeout_s: int = Field(default=20, ge=2, le=3600)
     statement_timeout_s: float = Field(default=15.0, ge=0.001, le=3600)
+    # How long the start waits for a database that is not there.
+    start_timeout_s: float = Field(default=30.0, ge=0, le=3600)
     auto_migrate: bool = True
     # Unset: `.data` in the checkout, or for root a directory under /var/lib.
     data_dir: Path | None = None

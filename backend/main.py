@@ -9,7 +9,6 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from types import FrameType
 
-import anyio.to_thread
 import uvicorn
 from fastapi import FastAPI
 from fastapi.responses import RedirectResponse
@@ -20,7 +19,7 @@ from config import BACKEND, ConfigurationError, Settings, load_settings
 from src.api import v1
 from src.api.middleware import BodyLimit, HeadAsGet, RequestLog, UnexpectedErrors
 from src.api.openapi import DocumentedApi
-from src.database.connection import Database
+from src.database.database import Database
 from src.database.embedded import EmbeddedPostgres, default_data_dir
 from src.database.embedded_programs import EmbeddedPostgresError
 from src.database.migrate import prepare_schema
@@ -37,8 +36,6 @@ def create_app(settings: Settings) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        # A thread without a connection to use would only wait for one.
-        anyio.to_thread.current_default_thread_limiter().total_tokens = settings.database_pool_size
         yield
         database.close()
 

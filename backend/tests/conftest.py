@@ -19,7 +19,7 @@ from sqlalchemy import URL, NullPool, Row, create_engine, text
 
 from config import Settings, parse_database_url
 from main import create_app
-from src.database.connection import Database
+from src.database.database import Database
 from src.database.embedded import NOT_DURABLE, EmbeddedPostgres
 from src.database.migrate import prepare_schema
 from tests.client import Api
@@ -48,6 +48,12 @@ def memory_dir() -> Iterator[Path]:
     path = (memory if has_room else Path(tempfile.gettempdir())) / f"task-backend-test-{secrets.token_hex(4)}"
     yield path
     shutil.rmtree(path, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    """Run the asynchronous tests as the service runs, on asyncio."""
+    return "asyncio"
 
 
 @pytest.fixture(scope="session")

@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 from fastapi import Depends, Request
 
-from src.database.connection import Database
+from src.database.database import Database
 from src.exceptions.errors import NotJson
 from src.schemas.envelope import Failure
 
@@ -12,8 +12,7 @@ from src.schemas.envelope import Failure
 async def get_db(request: Request) -> Database:
     """Return the application's database.
 
-    It is asynchronous so as not to cost a thread, and it opens nothing: a service holds a
-    connection only while its statement runs.
+    It opens nothing: a connection is held only while a statement runs.
     """
     database: Database = request.app.state.database
     return database

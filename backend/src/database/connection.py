@@ -1,50 +1,12 @@
-"""Connections to PostgreSQL, and the one way to run a statement on them."""
+"""Connections to PostgreSQL: how they are opened, kept, checked and limited."""
 
-from collections.abc import Mapping, Sequence
+import select
 from typing import Any
 
-from sqlalchemy import URL, Engine, Executable, NullPool, QueuePool, Row, create_engine, event
-from sqlalchemy.exc import DBAPIError, OperationalError
-from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy import URL, Engine, NullPool, QueuePool, create_engine, event
+from sqlalchemy.exc import DisconnectionError
 
 from config import DatabasePool, Settings
-from src.exceptions.errors import DatabaseUnavailable
-
-# SQLSTATEs (https://www.postgresql.org/docs/current/errcodes-appendix.html) that speak of the
-# server and not of the statement: connections lost, resources exhausted, an operator's or a
-# timeout's intervention, a lock not granted in time.
-_UNAVAILABLE_SQLSTATES = ("08", "53", "57", "55P03")
-
-
-class Database:
-    """Runs statements, each in a transaction of its own and in one round trip.
-
-    A statement is committed when it returns and undone when it raises. A connection is held only
-    while its statement runs, so no caller, however slow, can keep a transaction open.
-    """
-
-    def __init__(self, settings: Settings) -> None:
-        self.engine = create_database_engine(settings)
-
-    def run(self, statement: Executable, parameters: Mapping[str, Any] | None = None) -> Sequence[Row[Any]]:
-        """Return the rows of `statement`.
-
-        Raises `DatabaseUnavailable` when the database cannot be reached, or does not finish the
-        statement within the statement timeout.
-        """
-        try:
-            with self.engine.connect() as connection:
-                return connection.execute(statement, parameters).all()
-        except PoolTimeoutError as error:
-            raise DatabaseUnavailable from error
-        except DBAPIError as error:
-            if is_unavailable(error):
-                raise DatabaseUnavailable from error
-            raise
-
-    def close(self) -> None:
-        """Close the connections that are not in use."""
-        self.engine.dispose()
 
 
 def create_database_engine(settings: Settings) -> Engine:
@@ -62,24 +24,27 @@ def create_database_engine(settings: Settings) -> Engine:
         pool_reset_on_return=None,
         hide_parameters=True,
         echo=settings.debug,
-        connect_args={
-            "connect_timeout": settings.connect_timeout_s,
-            "client_encoding": "utf8",
-            "application_name": "task-management-backend",
-        },
+        connect_args=connect_args(settings),
         **pool,
     )
     _limit_statements(engine, settings.statement_timeout_s)
+    _replace_closed_connections(engine)
     return engine
 
 
-def is_unavailable(error: DBAPIError) -> bool:
-    """Tell whether the database, and not the statement, is at fault."""
-    sqlstate: str | None = getattr(error.orig, "pgcode", None)
-    if sqlstate is None:
-        # libpq gives no SQLSTATE when it cannot connect or loses the connection.
-        return isinstance(error, OperationalError) or error.connection_invalidated
-    return sqlstate.startswith(_UNAVAILABLE_SQLSTATES)
+def connect_args(settings: Settings) -> dict[str, Any]:
+    """Return what libpq is told beside the URL. A silent network is noticed within `network_timeout_s`."""
+    timeout_s = settings.network_timeout_s
+    return {
+        "connect_timeout": settings.connect_timeout_s,
+        "client_encoding": "utf8",
+        "application_name": "task-management-backend",
+        # Probes for a connection that waits for an answer, a limit for one that sends.
+        "keepalives_idle": max(1, timeout_s // 2),
+        "keepalives_interval": max(1, timeout_s // 6),
+        "keepalives_count": 3,
+        "tcp_user_timeout": timeout_s * 1000,
+    }
 
 
 def _keeps_connections(url: URL, pool: DatabasePool) -> bool:
@@ -102,3 +67,24 @@ def _limit_statements(engine: Engine, timeout_s: float) -> None:
         connection: Any, cursor: Any, statement: str, parameters: Any, context: Any, executemany: bool
     ) -> tuple[str, Any]:
         return limit + statement, parameters
+
+
+def _replace_closed_connections(engine: Engine) -> None:
+    """Notice without a round trip that the server has closed an idle connection, and open another.
+
+    A server says nothing on an idle connection but that it ends, so a socket that can be read has
+    nothing good to say. A new connection is not asked: TLS may have left a session ticket to read.
+    """
+
+    @event.listens_for(engine, "checkin")
+    def note_use(dbapi_connection: Any, record: Any) -> None:
+        record.info["used"] = True
+
+    @event.listens_for(engine, "checkout")
+    def refuse_closed(dbapi_connection: Any, record: Any, proxy: Any) -> None:
+        if "used" not in record.info:
+            return
+        poll = select.poll()
+        poll.register(dbapi_connection, select.POLLIN)
+        if poll.poll(0):
+            raise DisconnectionError

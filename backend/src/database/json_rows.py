@@ -14,7 +14,7 @@ _UTC: ColumnElement[str] = literal_column("'UTC'")
 _FORMAT: ColumnElement[str] = literal_column(f"'{RFC3339_FORMAT}'")
 
 
-def json_rows(rows: FromClause) -> Select[tuple[str]]:
+def json_rows(rows: FromClause) -> Select[str]:
     """Return a SELECT of one column: each of `rows` as a JSON object, with times as RFC 3339."""
     item = select(*(_wire_form(column) for column in rows.c)).subquery("item")
     return select(cast(func.row_to_json(item.table_valued()), Text).label("json"))

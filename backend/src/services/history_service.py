@@ -13,6 +13,7 @@ from sqlalchemy import (
     String,
     Uuid,
     bindparam,
+    exists,
     func,
     insert,
     literal,
@@ -20,7 +21,7 @@ from sqlalchemy import (
     text,
 )
 
-from src.database.connection import Database
+from src.database.database import Database
 from src.database.json_rows import json_rows
 from src.models import ActionType, Task, TaskHistory
 from src.schemas.history import Pagination
@@ -54,7 +55,12 @@ class HistoryService:
         )
         return insert(TaskHistory).from_select([column.name for column in _history], entry).cte("logged")
 
-    def get_history_paginated(
+    @staticmethod
+    def is_logged() -> ColumnElement[bool]:
+        """Whether the entry of the parameter `history_id` is in the log, and so its change was committed."""
+        return exists().where(_history.history_id == bindparam("history_id", type_=Uuid()))
+
+    async def get_history_paginated(
         self,
         page: int | None = None,
         limit: int = 10,
@@ -69,14 +75,14 @@ class HistoryService:
         first = offset or 0 if page is None else (page - 1) * limit
         filters = {"task_id": task_id, "action_type": action_type}
         given = {name: value for name, value in filters.items() if value is not None}
-        [row] = self._database.run(_page_of_history(frozenset(given)), {"limit": limit, "offset": first, **given})
+        [row] = await self._database.run(_page_of_history(frozenset(given)), {"limit": limit, "offset": first, **given})
         pagination = Pagination.of(total_count=row.total_count, offset=first, limit=limit)
         return json_object(items=row.items, pagination=pagination.model_dump_json())
 
-    def get_weekly_stats(self, now: datetime | None = None) -> JsonText:
+    async def get_weekly_stats(self, now: datetime | None = None) -> JsonText:
         """Return the counts of the week of `now` (an aware time; default: the present) as JSON of `WeeklyStats`."""
         start, end = week_bounds(now or utc_now())
-        [row] = self._database.run(_WEEKLY_COUNTS, {"week_start": start, "week_end": end})
+        [row] = await self._database.run(_WEEKLY_COUNTS, {"week_start": start, "week_end": end})
         total_incomplete = row.total_tasks - row.total_completed
         return JsonText(
             WeeklyStats(
@@ -89,7 +95,7 @@ class HistoryService:
 
 
 @cache
-def _page_of_history(filters: frozenset[str]) -> Select[tuple[int, str]]:
+def _page_of_history(filters: frozenset[str]) -> Select[int, str]:
     """The statement for a page of the entries that match `filters`, names of columns."""
     matching = select(TaskHistory.__table__).where(
         *(_history[name] == bindparam(name, type_=_history[name].type) for name in sorted(filters))

@@ -9,7 +9,7 @@ A statement is made of these parts, so that it is answered and committed, or und
 """
 
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID, uuid4
 
 from sqlalchemy import (
@@ -17,6 +17,7 @@ from sqlalchemy import (
     ColumnElement,
     ScalarSelect,
     Select,
+    Text,
     Uuid,
     and_,
     bindparam,
@@ -35,7 +36,7 @@ from sqlalchemy import (
     update,
 )
 
-from src.database.connection import Database
+from src.database.database import Database, Rows
 from src.database.json_rows import json_rows
 from src.exceptions.errors import TaskNotFound
 from src.models import ActionType, Task
@@ -43,6 +44,14 @@ from src.services.history_service import HistoryService
 from src.utils.json_text import JsonText, json_array
 
 _tasks = Task.__table__.c
+_JSON_NULL = literal_column("'null'", Text).label("json")
+
+
+class Change(NamedTuple):
+    """The statement that makes a change, and its answer if it was committed and the connection lost."""
+
+    statement: Select[str]
+    if_committed: Select[str]
 
 
 class TaskService:
@@ -54,43 +63,47 @@ class TaskService:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def create_task(self, title: str, description: str | None = None) -> JsonText:
+    async def create_task(self, title: str, description: str | None = None) -> JsonText:
         """Create an incomplete task and return it."""
-        return self._run(_CREATE, uuid4(), history_id=uuid4(), title=title, description=description)
+        return await self._change(_CREATE, uuid4(), title=title, description=description)
 
-    def get_all_tasks(self) -> JsonText:
+    async def get_all_tasks(self) -> JsonText:
         """Return every task: incomplete before complete, then newest first, then by id."""
-        return json_array(row.json for row in self._database.run(_LIST))
+        return json_array(row.json for row in await self._database.run(_LIST))
 
-    def get_task(self, task_id: UUID) -> JsonText:
+    async def get_task(self, task_id: UUID) -> JsonText:
         """Return the task. Raises `TaskNotFound`."""
-        return self._run(_GET, task_id)
+        return _one(await self._database.run(_GET, {"task_id": task_id}))
 
-    def update_task(self, task_id: UUID, title: str | None = None, description: str | None = None) -> JsonText:
+    async def update_task(self, task_id: UUID, title: str | None = None, description: str | None = None) -> JsonText:
         """Set what is not None and return the task. Raises `TaskNotFound`.
 
         Where everything is so already, nothing changes and nothing is recorded.
         """
-        return self._run(_UPDATE, task_id, history_id=uuid4(), title=title, description=description)
+        return await self._change(_UPDATE, task_id, title=title, description=description)
 
-    def mark_complete(self, task_id: UUID) -> JsonText:
+    async def mark_complete(self, task_id: UUID) -> JsonText:
         """Complete the task, unless it is complete already, and return it. Raises `TaskNotFound`."""
-        return self._run(_COMPLETE, task_id, history_id=uuid4())
+        return await self._change(_COMPLETE, task_id)
 
-    def mark_incomplete(self, task_id: UUID) -> JsonText:
+    async def mark_incomplete(self, task_id: UUID) -> JsonText:
         """Make the task incomplete, unless it is so already, and return it. Raises `TaskNotFound`."""
-        return self._run(_INCOMPLETE, task_id, history_id=uuid4())
+        return await self._change(_INCOMPLETE, task_id)
 
-    def delete_task(self, task_id: UUID) -> JsonText:
-        """Delete the task and return it as it was; its history stays. Raises `TaskNotFound`."""
-        return self._run(_DELETE, task_id, history_id=uuid4())
+    async def delete_task(self, task_id: UUID) -> JsonText:
+        """Delete the task, but not its history; return null. Raises `TaskNotFound`."""
+        return await self._change(_DELETE, task_id)
 
-    def _run(self, statement: Select[tuple[str]], task_id: UUID, **parameters: Any) -> JsonText:
-        """Run a statement that answers with the task, or with no row where there is none."""
-        rows = self._database.run(statement, {"task_id": task_id, **parameters})
-        if not rows:
-            raise TaskNotFound
-        return JsonText(rows[0].json)
+    async def _change(self, change: Change, task_id: UUID, **parameters: Any) -> JsonText:
+        parameters |= {"task_id": task_id, "history_id": uuid4()}
+        return _one(await self._database.run(change.statement, parameters, if_committed=change.if_committed))
+
+
+def _one(rows: Rows) -> JsonText:
+    """The answer to a statement on one task, which has no row where there is no such task."""
+    if not rows:
+        raise TaskNotFound
+    return JsonText(rows[0].json)
 
 
 def _existing_task() -> Select[Any]:
@@ -123,14 +136,14 @@ def _changed(task: CTE, is_change: ColumnElement[bool], **values: Any) -> CTE:
     )
 
 
-def _answer(task: CTE, changed: CTE, logged: CTE) -> Select[tuple[str]]:
+def _answer(task: CTE, changed: CTE, logged: CTE) -> Select[str]:
     """The task after the change, or as it is where there was nothing to change."""
     after = select(*(changed.c[column.name] for column in _tasks))
     unchanged = select(task).where(~select(changed.c.id).exists())
     return json_rows(union_all(after, unchanged).subquery("answer")).add_cte(logged)
 
 
-def _create() -> Select[tuple[str]]:
+def _create() -> Select[str]:
     created = (
         insert(Task)
         .values(
@@ -149,7 +162,7 @@ def _create() -> Select[tuple[str]]:
     return json_rows(created).add_cte(HistoryService.log_action(created, ActionType.CREATED, description))
 
 
-def _update() -> Select[tuple[str]]:
+def _update() -> Select[str]:
     task = _locked_task()
     title: ColumnElement[str] = func.coalesce(bindparam("title"), task.c.title)
     description: ColumnElement[str] = func.coalesce(bindparam("description"), task.c.description)
@@ -167,7 +180,7 @@ def _update() -> Select[tuple[str]]:
     return _answer(task, changed, HistoryService.log_action(changed, ActionType.UPDATED, what))
 
 
-def _complete() -> Select[tuple[str]]:
+def _complete() -> Select[str]:
     task = _locked_task()
     now = _stamp(task)
     changed = _changed(task, ~task.c.is_completed, is_completed=true(), completed_at=now, updated_at=now)
@@ -175,14 +188,14 @@ def _complete() -> Select[tuple[str]]:
     return _answer(task, changed, logged)
 
 
-def _incomplete() -> Select[tuple[str]]:
+def _incomplete() -> Select[str]:
     task = _locked_task()
     changed = _changed(task, task.c.is_completed, is_completed=false(), completed_at=null(), updated_at=_stamp(task))
     logged = HistoryService.log_action(changed, ActionType.INCOMPLETED, literal("Task marked as incomplete"))
     return _answer(task, changed, logged)
 
 
-def _delete() -> Select[tuple[str]]:
+def _delete() -> Select[str]:
     task = _locked_task()
     deleted = (
         delete(Task)
@@ -192,16 +205,18 @@ def _delete() -> Select[tuple[str]]:
     )
     description = func.concat("Task deleted: '", deleted.c.title, "'")
     logged = HistoryService.log_action(deleted, ActionType.DELETED, description)
-    return json_rows(task).add_cte(logged)
+    return select(_JSON_NULL).select_from(deleted).add_cte(logged)
 
 
 # The statements are built once, here; a request only binds its values.
-_CREATE = _create()
 _LIST = json_rows(
     select(Task.__table__).order_by(_tasks.is_completed, _tasks.created_at.desc(), _tasks.id).subquery("task")
 )
 _GET = json_rows(_existing_task().subquery("task"))
-_UPDATE = _update()
-_COMPLETE = _complete()
-_INCOMPLETE = _incomplete()
-_DELETE = _delete()
+
+_get_if_logged = json_rows(_existing_task().where(HistoryService.is_logged()).subquery("task"))
+_CREATE = Change(_create(), _get_if_logged)
+_UPDATE = Change(_update(), _get_if_logged)
+_COMPLETE = Change(_complete(), _get_if_logged)
+_INCOMPLETE = Change(_incomplete(), _get_if_logged)
+_DELETE = Change(_delete(), select(_JSON_NULL).where(HistoryService.is_logged()))

@@ -9,7 +9,7 @@ import pytest
 from fastapi import FastAPI
 from sqlalchemy import make_url
 
-from src.database.connection import Database
+from src.database.database import Database
 from tests.client import Api, data_of, error_of
 from tests.conftest import Sql, settings_for
 
@@ -129,7 +129,7 @@ def test_without_a_database_the_answer_is_503(api: Api, live_app: tuple[FastAPI,
     with socket.create_server(("127.0.0.1", 0)) as unused:
         port = unused.getsockname()[1]
     url = make_url(f"postgresql://someone:secret@127.0.0.1:{port}/tasks")
-    live_app[0].state.database = Database(settings_for(url))
+    live_app[0].state.database = Database(settings_for(url, repeat_budget_s=0.1))
 
     response = api.request(method, path, json={"title": "x"}, headers={"Origin": ORIGIN})
 

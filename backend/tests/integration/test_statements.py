@@ -7,7 +7,7 @@ from uuid import UUID, uuid4
 import pytest
 from sqlalchemy import event
 
-from src.database.connection import Database
+from src.database.database import Database
 from src.models import ActionType
 from src.services.history_service import HistoryService
 from src.services.task_service import TaskService
@@ -100,7 +100,7 @@ def many_rows(sql: Sql) -> UUID:
         (lambda tasks, history, task_id: tasks.get_all_tasks(), "ix_tasks_is_completed_created_at_id"),
     ],
 )
-def test_a_statement_uses_its_index(database: Database, many_rows: UUID, call: Any, index: str) -> None:
+async def test_a_statement_uses_its_index(database: Database, many_rows: UUID, call: Any, index: str) -> None:
     plan: list[str] = []
 
     def explain(connection: Any, cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
@@ -109,6 +109,6 @@ def test_a_statement_uses_its_index(database: Database, many_rows: UUID, call: A
         plan.extend(line for (line,) in cursor.fetchall())
 
     event.listen(database.engine, "before_cursor_execute", explain)
-    call(TaskService(database), HistoryService(database), many_rows)
+    await call(TaskService(database), HistoryService(database), many_rows)
 
     assert index in "\n".join(plan), "\n".join(plan)

@@ -1,8 +1,7 @@
 """A change and its history entry: both or neither; and what the database itself refuses."""
 
-import contextlib
+import asyncio
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Any
 
@@ -10,7 +9,7 @@ import pytest
 from psycopg2.extensions import TRANSACTION_STATUS_IDLE
 from sqlalchemy.exc import DBAPIError
 
-from src.database.connection import Database
+from src.database.database import Database
 from src.exceptions.errors import DatabaseUnavailable
 from src.services.task_service import TaskService
 from tests.client import Api, error_of
@@ -114,28 +113,25 @@ def test_the_database_knows_five_actions(sql: Sql) -> None:
         sql("INSERT INTO task_history VALUES (gen_random_uuid(), gen_random_uuid(), 'ARCHIVED', 'x', now())")
 
 
-def test_a_statement_that_takes_too_long_is_ended_and_undone(api: Api, database: Database, sql: Sql) -> None:
-    task = api.create_task()
-    impatient = TaskService(Database(settings_for(database.engine.url, statement_timeout_s=0.2)))
+async def test_a_statement_that_takes_too_long_is_ended_and_undone(database: Database, sql: Sql) -> None:
+    await TaskService(database).create_task("x")
+    [task] = sql("SELECT * FROM tasks")
+    impatient = Database(settings_for(database.engine.url, statement_timeout_s=0.2))
     blocker = database.engine.raw_connection()
-    blocker.cursor().execute(f"BEGIN; SELECT FROM tasks WHERE id = '{task['id']}' FOR UPDATE")
+    blocker.cursor().execute(f"BEGIN; SELECT FROM tasks WHERE id = '{task.id}' FOR UPDATE")
 
-    with ThreadPoolExecutor(1) as thread:
-        waiting = thread.submit(impatient.mark_complete, task["id"])
-        with contextlib.suppress(TimeoutError):
-            waiting.exception(timeout=5)
-        ended_by_itself = waiting.done()
-        blocker.cursor().execute("ROLLBACK")
+    with pytest.raises(DatabaseUnavailable):
+        async with asyncio.timeout(5):
+            await TaskService(impatient).mark_complete(task.id)
 
-    assert ended_by_itself
-    assert isinstance(waiting.exception(), DatabaseUnavailable)
+    blocker.cursor().execute("ROLLBACK")
     blocker.close()
-    assert api.list_tasks() == [task]
-    impatient.mark_complete(task["id"])
+    assert sql("SELECT * FROM tasks") == [task]
+    await TaskService(impatient).mark_complete(task.id)
 
 
-def test_a_statement_leaves_no_limit_and_no_transaction_on_its_connection(database: Database) -> None:
-    TaskService(database).create_task("x")
+async def test_a_statement_leaves_no_limit_and_no_transaction_on_its_connection(database: Database) -> None:
+    await TaskService(database).create_task("x")
 
     connection = database.engine.raw_connection()
     assert connection.driver_connection is not None

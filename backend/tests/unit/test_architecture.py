@@ -27,7 +27,7 @@ ALLOWED = {
         "src.services",
         "src.schemas",
         "src.models.task_history",
-        "src.database.connection",
+        "src.database.database",
         "src.utils",
         "src.exceptions",
     },

@@ -7,7 +7,7 @@ from uuid import UUID
 
 import pytest
 
-from src.database.connection import Database
+from src.database.database import Database
 from src.models import ActionType
 from src.schemas.history import PaginatedHistory, Pagination
 from src.schemas.stats import WeeklyStats
@@ -62,56 +62,60 @@ def test_pagination_is_exact(total_count: int, offset: int, limit: int, expected
     ) == expected
 
 
-def test_a_page_is_json_of_its_schema(history: HistoryService, tasks: TaskService) -> None:
+async def test_a_page_is_json_of_its_schema(history: HistoryService, tasks: TaskService) -> None:
     for title in ("a", "quotes \" ' \\ and \x01\x1f\x7f controls", "\u2028 \U0001f6d2"):
-        tasks.create_task(title)
+        await tasks.create_task(title)
 
-    text = history.get_history_paginated(limit=2)
+    text = await history.get_history_paginated(limit=2)
 
     assert text == page(text).model_dump_json()
     assert len(page(text).items) == 2
 
 
-def test_page_counts_from_one_and_wins_over_offset(history: HistoryService, tasks: TaskService) -> None:
+async def test_page_counts_from_one_and_wins_over_offset(history: HistoryService, tasks: TaskService) -> None:
     for number in range(5):
-        tasks.create_task(f"Task {number}")
+        await tasks.create_task(f"Task {number}")
 
-    assert history.get_history_paginated(page=2, limit=2) == history.get_history_paginated(offset=2, limit=2)
-    assert history.get_history_paginated(page=2, limit=2, offset=0) == history.get_history_paginated(page=2, limit=2)
-    assert history.get_history_paginated() == history.get_history_paginated(page=1, limit=10)
+    assert await history.get_history_paginated(page=2, limit=2) == await history.get_history_paginated(
+        offset=2, limit=2
+    )
+    assert await history.get_history_paginated(page=2, limit=2, offset=0) == await history.get_history_paginated(
+        page=2, limit=2
+    )
+    assert await history.get_history_paginated() == await history.get_history_paginated(page=1, limit=10)
 
 
-def test_filters_select_entries(history: HistoryService, tasks: TaskService) -> None:
-    task_id = id_of(tasks.create_task("a"))
-    tasks.create_task("b")
-    tasks.mark_complete(task_id)
+async def test_filters_select_entries(history: HistoryService, tasks: TaskService) -> None:
+    task_id = id_of(await tasks.create_task("a"))
+    await tasks.create_task("b")
+    await tasks.mark_complete(task_id)
 
-    of_task = page(history.get_history_paginated(task_id=task_id))
+    of_task = page(await history.get_history_paginated(task_id=task_id))
     assert [entry.action_type for entry in of_task.items] == [ActionType.COMPLETED, ActionType.CREATED]
-    created = page(history.get_history_paginated(action_type=ActionType.CREATED))
+    created = page(await history.get_history_paginated(action_type=ActionType.CREATED))
     assert created.pagination.total_count == 2
-    both = page(history.get_history_paginated(task_id=task_id, action_type=ActionType.CREATED))
+    both = page(await history.get_history_paginated(task_id=task_id, action_type=ActionType.CREATED))
     assert both.pagination.total_count == 1
 
 
-def test_entries_of_one_moment_keep_their_order_across_pages(history: HistoryService, sql: Sql) -> None:
+async def test_entries_of_one_moment_keep_their_order_across_pages(history: HistoryService, sql: Sql) -> None:
     sql(
         "INSERT INTO task_history SELECT gen_random_uuid(), gen_random_uuid(), 'CREATED', 'x', now()"
         " FROM generate_series(1, 30)"
     )
-    one_by_one = [page(history.get_history_paginated(page=number, limit=1)).items[0] for number in range(1, 31)]
-    assert one_by_one == page(history.get_history_paginated(limit=30)).items
+    one_by_one = [page(await history.get_history_paginated(page=number, limit=1)).items[0] for number in range(1, 31)]
+    assert one_by_one == page(await history.get_history_paginated(limit=30)).items
     ids = [entry.history_id for entry in one_by_one]
     assert ids == sorted(set(ids), reverse=True)
 
 
-def test_the_week_counted_is_that_of_the_given_moment(history: HistoryService, tasks: TaskService) -> None:
-    tasks.mark_complete(id_of(tasks.create_task("a")))
-    tasks.create_task("b")
+async def test_the_week_counted_is_that_of_the_given_moment(history: HistoryService, tasks: TaskService) -> None:
+    await tasks.mark_complete(id_of(await tasks.create_task("a")))
+    await tasks.create_task("b")
     now = datetime.now(UTC)
 
-    this_week = WeeklyStats.model_validate_json(history.get_weekly_stats(now))
-    next_week = WeeklyStats.model_validate_json(history.get_weekly_stats(now + timedelta(weeks=1)))
+    this_week = WeeklyStats.model_validate_json(await history.get_weekly_stats(now))
+    next_week = WeeklyStats.model_validate_json(await history.get_weekly_stats(now + timedelta(weeks=1)))
 
     assert (this_week.tasks_created_this_week, this_week.tasks_completed_this_week) == (2, 1)
     assert (next_week.tasks_created_this_week, next_week.tasks_completed_this_week) == (0, 0)

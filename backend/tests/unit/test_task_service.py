@@ -1,15 +1,14 @@
 """TaskService."""
 
+import asyncio
 import json
-import time
-from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
 
-from src.database.connection import Database
+from src.database.database import Database
 from src.exceptions.errors import TaskNotFound
 from src.schemas.task import TaskResponse
 from src.services.task_service import TaskService
@@ -35,8 +34,8 @@ def actions(sql: Sql, task_id: UUID) -> list[str]:
     return [row.action_type for row in sql(query, task_id=task_id)]
 
 
-def test_a_created_task_is_incomplete(tasks: TaskService, sql: Sql) -> None:
-    task = read(tasks.create_task("Buy groceries", "Milk"))
+async def test_a_created_task_is_incomplete(tasks: TaskService, sql: Sql) -> None:
+    task = read(await tasks.create_task("Buy groceries", "Milk"))
     assert (task.title, task.description, task.is_completed, task.completed_at) == (
         "Buy groceries",
         "Milk",
@@ -49,52 +48,56 @@ def test_a_created_task_is_incomplete(tasks: TaskService, sql: Sql) -> None:
 
 @pytest.mark.parametrize("title", ["plain", NASTY[:255], NASTY[-255:]])
 @pytest.mark.parametrize("description", [None, "", NASTY])
-def test_the_json_of_a_task_is_that_of_its_schema(tasks: TaskService, title: str, description: str | None) -> None:
-    text = tasks.create_task(title, description)
+async def test_the_json_of_a_task_is_that_of_its_schema(
+    tasks: TaskService, title: str, description: str | None
+) -> None:
+    text = await tasks.create_task(title, description)
     assert text == read(text).model_dump_json()
     assert (read(text).title, read(text).description) == (title, description)
 
 
 @pytest.mark.parametrize("microseconds", ["000000", "000001", "100000", "999999"])
-def test_the_json_of_a_time_is_that_of_its_schema(tasks: TaskService, sql: Sql, microseconds: str) -> None:
+async def test_the_json_of_a_time_is_that_of_its_schema(tasks: TaskService, sql: Sql, microseconds: str) -> None:
     moment = f"0987-06-05T04:03:02.{microseconds}Z"
     task_id = uuid4()
     sql("INSERT INTO tasks VALUES (:id, 'x', NULL, true, :at, :at, :at)", id=task_id, at=moment)
-    text = tasks.get_task(task_id)
+    text = await tasks.get_task(task_id)
     assert text == read(text).model_dump_json()
     assert json.loads(text)["created_at"] == moment
 
 
-def test_times_are_utc_whatever_the_time_zone_of_the_server(tasks: TaskService, sql: Sql, database: Database) -> None:
-    text = tasks.create_task("x")
+async def test_times_are_utc_whatever_the_time_zone_of_the_server(
+    tasks: TaskService, sql: Sql, database: Database
+) -> None:
+    text = await tasks.create_task("x")
     [(name,)] = sql("SELECT current_database()")
     sql(f"ALTER DATABASE {name} SET timezone = 'Asia/Kolkata'")
-    database.close()
-    assert tasks.get_task(read(text).id) == text
+    database.engine.dispose()
+    assert await tasks.get_task(read(text).id) == text
 
 
-def test_all_tasks_are_an_array_of_their_json(tasks: TaskService) -> None:
-    assert tasks.get_all_tasks() == "[]"
-    first, second = tasks.create_task("a"), tasks.create_task("b")
-    assert tasks.get_all_tasks() == f"[{second},{first}]"
+async def test_all_tasks_are_an_array_of_their_json(tasks: TaskService) -> None:
+    assert await tasks.get_all_tasks() == "[]"
+    first, second = await tasks.create_task("a"), await tasks.create_task("b")
+    assert await tasks.get_all_tasks() == f"[{second},{first}]"
 
 
-def test_completion_sets_one_moment_and_is_done_once(tasks: TaskService, sql: Sql) -> None:
-    task = read(tasks.create_task("x"))
-    text = tasks.mark_complete(task.id)
+async def test_completion_sets_one_moment_and_is_done_once(tasks: TaskService, sql: Sql) -> None:
+    task = read(await tasks.create_task("x"))
+    text = await tasks.mark_complete(task.id)
     completed = read(text)
     assert completed.is_completed
     assert completed.completed_at == completed.updated_at > task.updated_at
-    assert tasks.mark_complete(task.id) == text
+    assert await tasks.mark_complete(task.id) == text
     assert actions(sql, task.id) == ["CREATED", "COMPLETED"]
 
 
-def test_reopening_clears_the_moment_and_is_done_once(tasks: TaskService, sql: Sql) -> None:
-    task_id = read(tasks.create_task("x")).id
-    tasks.mark_complete(task_id)
-    text = tasks.mark_incomplete(task_id)
+async def test_reopening_clears_the_moment_and_is_done_once(tasks: TaskService, sql: Sql) -> None:
+    task_id = read(await tasks.create_task("x")).id
+    await tasks.mark_complete(task_id)
+    text = await tasks.mark_incomplete(task_id)
     assert (read(text).is_completed, read(text).completed_at) == (False, None)
-    assert tasks.mark_incomplete(task_id) == text
+    assert await tasks.mark_incomplete(task_id) == text
     assert actions(sql, task_id) == ["CREATED", "COMPLETED", "INCOMPLETED"]
 
 
@@ -125,12 +128,12 @@ def test_reopening_clears_the_moment_and_is_done_once(tasks: TaskService, sql: S
         (("a", None), {}, ("a", None), None),
     ],
 )
-def test_an_update_sets_what_is_given_and_says_what_changed(
+async def test_an_update_sets_what_is_given_and_says_what_changed(
     tasks: TaskService, sql: Sql, before: Any, change: dict[str, str], after: Any, description: str | None
 ) -> None:
-    task = read(tasks.create_task(*before))
+    task = read(await tasks.create_task(*before))
 
-    updated = read(tasks.update_task(task.id, **change))
+    updated = read(await tasks.update_task(task.id, **change))
 
     assert (updated.title, updated.description) == after
     assert (updated.updated_at > task.updated_at) == (description is not None)
@@ -138,30 +141,30 @@ def test_an_update_sets_what_is_given_and_says_what_changed(
     assert [entry.description for entry in entries] == ([] if description is None else [description])
 
 
-def test_a_deleted_task_is_returned_as_it_was(tasks: TaskService, sql: Sql) -> None:
-    text = tasks.create_task("x")
-    assert tasks.delete_task(read(text).id) == text
+async def test_a_deleted_task_is_gone_and_recorded(tasks: TaskService, sql: Sql) -> None:
+    task = read(await tasks.create_task("x"))
+    assert await tasks.delete_task(task.id) == "null"
     assert sql("SELECT FROM tasks") == []
-    assert actions(sql, read(text).id) == ["CREATED", "DELETED"]
+    assert actions(sql, task.id) == ["CREATED", "DELETED"]
 
 
-def test_an_unknown_task_is_not_found_and_nothing_is_recorded(tasks: TaskService, sql: Sql) -> None:
+async def test_an_unknown_task_is_not_found_and_nothing_is_recorded(tasks: TaskService, sql: Sql) -> None:
     task_id = uuid4()
     for call in (tasks.get_task, tasks.mark_complete, tasks.mark_incomplete, tasks.delete_task):
         with pytest.raises(TaskNotFound):
-            call(task_id)
+            await call(task_id)
     with pytest.raises(TaskNotFound):
-        tasks.update_task(task_id, title="x")
+        await tasks.update_task(task_id, title="x")
     assert sql("SELECT FROM task_history") == []
 
 
-def test_time_moves_on_although_the_clock_was_set_back(tasks: TaskService, sql: Sql) -> None:
-    task = read(tasks.create_task("x"))
+async def test_time_moves_on_although_the_clock_was_set_back(tasks: TaskService, sql: Sql) -> None:
+    task = read(await tasks.create_task("x"))
     sql("UPDATE tasks SET updated_at = updated_at + interval '1 hour'")
 
-    completed = read(tasks.mark_complete(task.id))
-    reopened = read(tasks.mark_incomplete(task.id))
-    tasks.delete_task(task.id)
+    completed = read(await tasks.mark_complete(task.id))
+    reopened = read(await tasks.mark_incomplete(task.id))
+    await tasks.delete_task(task.id)
 
     tick = timedelta(microseconds=1)
     assert completed.updated_at == task.updated_at + timedelta(hours=1) + tick
@@ -170,15 +173,14 @@ def test_time_moves_on_although_the_clock_was_set_back(tasks: TaskService, sql: 
     assert times == [task.created_at, completed.updated_at, reopened.updated_at, reopened.updated_at + tick]
 
 
-def test_a_change_that_waits_for_a_lock_is_dated_after_the_wait(tasks: TaskService, database: Database) -> None:
-    task = read(tasks.create_task("x"))
+async def test_a_change_that_waits_for_a_lock_is_dated_after_the_wait(tasks: TaskService, database: Database) -> None:
+    task = read(await tasks.create_task("x"))
     blocker = database.engine.raw_connection()
     blocker.cursor().execute(f"BEGIN; SELECT FROM tasks WHERE id = '{task.id}' FOR UPDATE")
-    with ThreadPoolExecutor(1) as thread:
-        completing = thread.submit(tasks.mark_complete, task.id)
-        time.sleep(0.3)
-        released = datetime.now(UTC)
-        blocker.cursor().execute("ROLLBACK")
-        completed = read(completing.result())
+    completing = asyncio.create_task(tasks.mark_complete(task.id))
+    await asyncio.sleep(0.3)
+    released = datetime.now(UTC)
+    blocker.cursor().execute("ROLLBACK")
     blocker.close()
+    completed = read(await completing)
     assert completed.updated_at > released

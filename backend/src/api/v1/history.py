@@ -15,7 +15,7 @@ router = APIRouter(prefix="/history", tags=["history"], responses=UNAVAILABLE)
 
 
 @router.get("", summary="Read the audit log", response_model=HistoryFetched, responses=BAD_REQUEST)
-def get_history(
+async def get_history(
     database: Db,
     page: Annotated[PageNumber | None, Query(description="Counts from 1, the default; wins over `offset`.")] = None,
     limit: Annotated[PageSize, Query(description="How many entries a page has.")] = 10,
@@ -24,4 +24,4 @@ def get_history(
     action_type: Annotated[ActionType | None, Query(description="Only entries of this kind.")] = None,
 ) -> Response:
     """Read what was done, newest first, a page at a time; a page past the end is empty."""
-    return success(HistoryService(database).get_history_paginated(page, limit, offset, task_id, action_type))
+    return success(await HistoryService(database).get_history_paginated(page, limit, offset, task_id, action_type))

@@ -11,6 +11,6 @@ router = APIRouter(prefix="/stats", tags=["stats"], responses=UNAVAILABLE)
 
 
 @router.get("/weekly", summary="Count the week's tasks", response_model=WeeklyStatsFetched)
-def get_weekly_stats(database: Db) -> Response:
+async def get_weekly_stats(database: Db) -> Response:
     """Count what was created and completed this week (Monday to Sunday, UTC), and all tasks."""
-    return success(HistoryService(database).get_weekly_stats())
+    return success(await HistoryService(database).get_weekly_stats())

@@ -18,7 +18,6 @@ from src.schemas.task import (
     TaskUpdated,
 )
 from src.services.task_service import TaskService
-from src.utils.json_text import NULL
 from src.utils.response import success
 from src.utils.validators import TaskId
 
@@ -36,21 +35,21 @@ TAKES_JSON = [Depends(require_json)]
     responses=BAD_REQUEST | BODY_REFUSED,
     dependencies=TAKES_JSON,
 )
-def create_task(task: TaskCreate, database: Db) -> Response:
+async def create_task(task: TaskCreate, database: Db) -> Response:
     """Create a task, incomplete."""
-    return success(TaskService(database).create_task(task.title, task.description), Popup.TASK_CREATED, 201)
+    return success(await TaskService(database).create_task(task.title, task.description), Popup.TASK_CREATED, 201)
 
 
 @router.get("", summary="List the tasks", response_model=TasksListed)
-def list_tasks(database: Db) -> Response:
+async def list_tasks(database: Db) -> Response:
     """List every task: incomplete ones first, then newest first."""
-    return success(TaskService(database).get_all_tasks())
+    return success(await TaskService(database).get_all_tasks())
 
 
 @router.get("/{task_id}", summary="Get a task", response_model=TaskFetched, responses=BAD_REQUEST | NOT_FOUND)
-def get_task(task_id: TaskIdInPath, database: Db) -> Response:
+async def get_task(task_id: TaskIdInPath, database: Db) -> Response:
     """Get one task."""
-    return success(TaskService(database).get_task(task_id))
+    return success(await TaskService(database).get_task(task_id))
 
 
 @router.put(
@@ -60,9 +59,9 @@ def get_task(task_id: TaskIdInPath, database: Db) -> Response:
     responses=BAD_REQUEST | NOT_FOUND | BODY_REFUSED,
     dependencies=TAKES_JSON,
 )
-def update_task(task_id: TaskIdInPath, change: TaskUpdate, database: Db) -> Response:
+async def update_task(task_id: TaskIdInPath, change: TaskUpdate, database: Db) -> Response:
     """Change the title, the description, or both; what is absent or null stays as it is."""
-    task = TaskService(database).update_task(task_id, change.title, change.description)
+    task = await TaskService(database).update_task(task_id, change.title, change.description)
     return success(task, Popup.TASK_UPDATED)
 
 
@@ -72,9 +71,9 @@ def update_task(task_id: TaskIdInPath, change: TaskUpdate, database: Db) -> Resp
     response_model=TaskCompleted,
     responses=BAD_REQUEST | NOT_FOUND,
 )
-def complete_task(task_id: TaskIdInPath, database: Db) -> Response:
+async def complete_task(task_id: TaskIdInPath, database: Db) -> Response:
     """Mark the task complete. To repeat this changes nothing."""
-    return success(TaskService(database).mark_complete(task_id), Popup.TASK_COMPLETED)
+    return success(await TaskService(database).mark_complete(task_id), Popup.TASK_COMPLETED)
 
 
 @router.patch(
@@ -83,13 +82,12 @@ def complete_task(task_id: TaskIdInPath, database: Db) -> Response:
     response_model=TaskIncomplete,
     responses=BAD_REQUEST | NOT_FOUND,
 )
-def reopen_task(task_id: TaskIdInPath, database: Db) -> Response:
+async def reopen_task(task_id: TaskIdInPath, database: Db) -> Response:
     """Mark the task incomplete. To repeat this changes nothing."""
-    return success(TaskService(database).mark_incomplete(task_id), Popup.TASK_INCOMPLETE)
+    return success(await TaskService(database).mark_incomplete(task_id), Popup.TASK_INCOMPLETE)
 
 
 @router.delete("/{task_id}", summary="Delete a task", response_model=TaskDeleted, responses=BAD_REQUEST | NOT_FOUND)
-def delete_task(task_id: TaskIdInPath, database: Db) -> Response:
+async def delete_task(task_id: TaskIdInPath, database: Db) -> Response:
     """Delete the task for good. Its history stays."""
-    TaskService(database).delete_task(task_id)
-    return success(NULL, Popup.TASK_DELETED)
+    return success(await TaskService(database).delete_task(task_id), Popup.TASK_DELETED)

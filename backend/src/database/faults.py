@@ -1,0 +1,40 @@
+"""What a failure says of the database: whether to repeat the statement, give up, or blame the code.
+
+SQLSTATEs are PostgreSQL's: https://www.postgresql.org/docs/current/errcodes-appendix.html
+"""
+
+from sqlalchemy.exc import DBAPIError, OperationalError
+
+# Soon over: connections that fail or are lost (08), too many of them, a server that stops or
+# starts, a serialization failure, a deadlock. The same statement can succeed the next time.
+_TRANSIENT = ("08", "53300", "57P01", "57P02", "57P03", "57P05", "40001", "40P01")
+
+# The server had no resources for the statement (53), or ended it: an operator or the statement
+# timeout (57), or a lock that was not granted in time. To repeat it would make things worse.
+_UNAVAILABLE = ("53", "57", "55P03")
+
+_UNIQUE_VIOLATION = "23505"
+
+
+def is_transient(error: DBAPIError) -> bool:
+    """Tell whether the statement that failed is worth repeating."""
+    sqlstate = _sqlstate(error)
+    if sqlstate is None:
+        # libpq gives no SQLSTATE when it cannot connect or loses the connection.
+        return isinstance(error, OperationalError) or error.connection_invalidated
+    return sqlstate.startswith(_TRANSIENT)
+
+
+def is_unavailable(error: DBAPIError) -> bool:
+    """Tell whether the database, and not the statement, is at fault."""
+    return is_transient(error) or (_sqlstate(error) or "").startswith(_UNAVAILABLE)
+
+
+def is_unique_violation(error: DBAPIError) -> bool:
+    """Tell whether the statement inserted an id that is there already."""
+    return _sqlstate(error) == _UNIQUE_VIOLATION
+
+
+def _sqlstate(error: DBAPIError) -> str | None:
+    sqlstate: str | None = getattr(error.orig, "pgcode", None)
+    return sqlstate
