@@ -5,12 +5,14 @@ from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
-from pydantic import BeforeValidator, Field, ValidationError
+from pydantic import BeforeValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
 BACKEND = Path(__file__).resolve().parent
+
+API_KEY_MIN_LENGTH = 16
 
 
 class ConfigurationError(Exception):
@@ -35,9 +37,29 @@ def parse_database_url(value: object) -> URL:
         url = make_url(value)  # type: ignore[arg-type]  # It says so itself when it is no URL.
     except (ArgumentError, ValueError):
         raise ValueError("is not a URL such as postgresql://user:password@host:5432/database") from None
+    if any("\0" in str(part) for part in (*url[1:6], *url.query.values())):
+        raise ValueError("must not contain NUL characters")
     if url.drivername not in ("postgres", "postgresql", "postgresql+psycopg2"):
         raise ValueError("must be a PostgreSQL URL such as postgresql://user:password@host:5432/database")
     return url.set(drivername="postgresql+psycopg2")
+
+
+def parse_list(value: object) -> tuple[str, ...]:
+    """Return the parts of a comma-separated list."""
+    return tuple(part.strip() for part in str(value).split(",") if part.strip())
+
+
+def parse_hosts(value: object) -> tuple[str, ...]:
+    """Return the names of a comma-separated list of hosts, in lower case."""
+    return tuple(host.lower() for host in parse_list(value))
+
+
+def parse_api_keys(value: object) -> tuple[SecretStr, ...]:
+    """Return the keys of a comma-separated list. Raises `ValueError` for one that is easily guessed."""
+    keys = parse_list(value)
+    if any(len(key) < API_KEY_MIN_LENGTH or not key.isascii() or not key.isprintable() for key in keys):
+        raise ValueError(f"must be keys of at least {API_KEY_MIN_LENGTH} printable ASCII characters, comma-separated")
+    return tuple(map(SecretStr, keys))
 
 
 def parse_origins(value: object) -> tuple[str, ...]:
@@ -45,7 +67,7 @@ def parse_origins(value: object) -> tuple[str, ...]:
 
     Raises `ValueError` for anything but `http(s)://host[:port]`, a wildcard included.
     """
-    origins = tuple(part.strip().rstrip("/") for part in str(value).split(",") if part.strip())
+    origins = tuple(part.rstrip("/") for part in parse_list(value))
     for origin in origins:
         parts = urlsplit(origin)
         if parts.scheme not in ("http", "https") or "*" in origin or f"{parts.scheme}://{parts.netloc}" != origin:
@@ -87,6 +109,9 @@ class Settings(BaseSettings):
     workers: int = Field(default=1, ge=1, le=64)
     frontend_url: Annotated[tuple[str, ...], NoDecode, BeforeValidator(parse_origins)] = ("http://localhost:3000",)
     max_body_bytes: int = Field(default=64 * 1024, ge=1024)
+    # Empty: nobody needs a key, and every Host header is accepted.
+    api_key: Annotated[tuple[SecretStr, ...], NoDecode, BeforeValidator(parse_api_keys)] = ()
+    trusted_hosts: Annotated[tuple[str, ...], NoDecode, BeforeValidator(parse_hosts)] = ()
 
     # Log every SQL statement, without its parameters.
     debug: bool = False

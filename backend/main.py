@@ -1,5 +1,6 @@
 """The application, and `python main.py`, which serves it."""
 
+import ipaddress
 import logging
 import multiprocessing
 import os
@@ -8,6 +9,7 @@ import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from types import FrameType
+from typing import Any
 
 import uvicorn
 from fastapi import FastAPI
@@ -19,15 +21,20 @@ from config import BACKEND, ConfigurationError, Settings, load_settings
 from src.api import v1
 from src.api.middleware import BodyLimit, HeadAsGet, RequestLog, UnexpectedErrors
 from src.api.openapi import DocumentedApi
+from src.api.security import ApiKeys, SecurityHeaders, TrustedHosts
+from src.api.server import PatientProtocol, PatientServer
 from src.database.database import Database
 from src.database.embedded import EmbeddedPostgres, default_data_dir
 from src.database.embedded_programs import EmbeddedPostgresError
 from src.database.migrate import prepare_schema
 from src.exceptions.handlers import register_handlers
+from src.utils.log import configure_log
 from src.utils.processes import end_with_parent
 
-# Longer than any statement may take, so that requests in flight can finish.
-GRACEFUL_SHUTDOWN_S = 20
+log = logging.getLogger(__name__)
+
+# How much longer than a statement a request may take to finish when the service stops.
+_SHUTDOWN_MARGIN_S = 5
 
 
 def create_app(settings: Settings) -> FastAPI:
@@ -40,6 +47,7 @@ def create_app(settings: Settings) -> FastAPI:
         database.close()
 
     app = DocumentedApi(
+        requires_key=bool(settings.api_key),
         title="Task management backend",
         description="Tasks, the audit log of their changes, and the counts of a weekly dashboard.",
         version="1.0.0",
@@ -49,15 +57,18 @@ def create_app(settings: Settings) -> FastAPI:
         generate_unique_id_function=lambda route: route.name,
         middleware=[
             Middleware(RequestLog),
+            Middleware(SecurityHeaders),
             Middleware(
                 CORSMiddleware,
                 allow_origins=settings.frontend_url,
                 allow_methods=["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"],
-                allow_headers=["Content-Type"],
+                allow_headers=["Authorization", "Content-Type", "X-Request-ID"],
                 allow_credentials=True,
-                expose_headers=["Retry-After"],
+                expose_headers=["Retry-After", "X-Request-ID"],
             ),
             Middleware(UnexpectedErrors),
+            Middleware(TrustedHosts, hosts=settings.trusted_hosts),
+            Middleware(ApiKeys, keys=[key.get_secret_value() for key in settings.api_key]),
             Middleware(BodyLimit, max_bytes=settings.max_body_bytes),
             Middleware(HeadAsGet),
         ],
@@ -78,14 +89,23 @@ def __getattr__(name: str) -> FastAPI:
     """Make `app` for `uvicorn main:app` when it is asked for, and not whenever this is imported."""
     if name != "app":
         raise AttributeError(name)
-    if multiprocessing.parent_process() is not None:
+    supervisor = multiprocessing.parent_process()
+    if supervisor is not None:
         # One of uvicorn's workers, which would otherwise keep the port when their parent is killed.
         end_with_parent(signal.SIGTERM)
-    with _failures_in_one_sentence():
-        settings = load_settings()
-        _configure_logging(settings)
-        prepare_schema(settings)
-        return create_app(settings)
+        if not supervisor.is_alive():
+            sys.exit("The process that started this worker is gone.")
+    try:
+        with _failures_in_one_sentence():
+            settings = load_settings()
+            configure_log(settings.log_level)
+            prepare_schema(settings)
+            return create_app(settings)
+    except SystemExit:
+        if supervisor is not None and supervisor.pid is not None:
+            # It would start this worker again and again.
+            os.kill(supervisor.pid, signal.SIGTERM)
+        raise
 
 
 def main() -> None:
@@ -94,7 +114,7 @@ def main() -> None:
     signal.signal(signal.SIGTERM, _exit)
     with _failures_in_one_sentence():
         settings = load_settings()
-        _configure_logging(settings)
+        configure_log(settings.log_level)
         if settings.database_url is not None:
             _serve(settings, data=settings.database_url.render_as_string(hide_password=True))
             return
@@ -109,23 +129,29 @@ def _serve(settings: Settings, data: str) -> None:
     prepare_schema(settings)
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
     address = f"http://{host}:{settings.port}"
+    if not settings.api_key and not _is_loopback(settings.host):
+        log.warning("%s is reachable from other machines, and no API_KEY is set: anyone may call", address)
     print(f"API:   {address}\nDocs:  {address}/docs\nData:  {data}", flush=True)  # noqa: T201  # It is the output.
-    uvicorn.run(
-        create_app(settings) if settings.workers == 1 else "main:app",
-        host=settings.host,
-        port=settings.port,
-        workers=settings.workers,
-        app_dir=str(BACKEND),
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        timeout_graceful_shutdown=GRACEFUL_SHUTDOWN_S,
-    )
+    options: dict[str, Any] = {
+        "host": settings.host,
+        "port": settings.port,
+        "http": PatientProtocol,
+        "log_config": None,
+        "access_log": False,
+        "server_header": False,
+        "timeout_graceful_shutdown": round(settings.statement_timeout_s) + _SHUTDOWN_MARGIN_S,
+    }
+    if settings.workers > 1:
+        uvicorn.run("main:app", workers=settings.workers, app_dir=str(BACKEND), **options)
+    else:
+        PatientServer(uvicorn.Config(create_app(settings), **options)).run()
 
 
-def _configure_logging(settings: Settings) -> None:
-    logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(message)s")
-    logging.getLogger("alembic").setLevel(logging.WARNING)
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _exit(signal_number: int, frame: FrameType | None) -> None:

@@ -1,10 +1,11 @@
 """Runs migrations, for the command line and for `src.database.migrate`."""
 
+from alembic.util import CommandError
 from sqlalchemy import Connection, NullPool, create_engine, text
 
 import src.models  # noqa: F401  # Registers the tables with the metadata.
 from alembic import context
-from config import load_settings
+from config import ConfigurationError, load_settings
 from src.database.base import Base
 
 # A migration that waited longer for a table would hold up every request behind it.
@@ -33,5 +34,10 @@ if context.is_offline_mode():
 elif (given := context.config.attributes.get("connection")) is not None:
     migrate(given)
 else:
-    with create_engine(load_settings().require_database_url(), poolclass=NullPool).connect() as own:
+    try:
+        url = load_settings().require_database_url()
+    except ConfigurationError as error:
+        # Alembic prints this one in one line.
+        raise CommandError(str(error)) from error
+    with create_engine(url, poolclass=NullPool).connect() as own:
         migrate(own)

@@ -5,9 +5,9 @@ serve. So it must leave the old code working: add before you remove, in two rele
 column a default; and do not rewrite or lock a large table for longer than a request may wait.
 """
 
-from alembic import op
 import sqlalchemy as sa
 ${imports if imports else ""}
+from alembic import op
 
 revision = ${repr(up_revision)}
 down_revision = ${repr(down_revision)}

@@ -7,8 +7,8 @@ import socket
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -79,7 +79,7 @@ def empty_database(server_url: URL) -> Iterator[Callable[[], URL]]:
 
     yield make
     for name in made:
-        execute(server_url, f"DROP DATABASE {name} WITH (FORCE)")
+        execute(server_url, f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
 
 
 @pytest.fixture(scope="session")
@@ -91,13 +91,25 @@ def migrated_template(empty_database: Callable[..., URL]) -> str:
     return url.database
 
 
+@pytest.fixture(scope="session")
+def clone(server_url: URL, migrated_template: str) -> Callable[[], AbstractContextManager[URL]]:
+    """Make databases with the schema and no data, each for the length of a block."""
+
+    @contextmanager
+    def make() -> Iterator[URL]:
+        name = f"test_{secrets.token_hex(6)}"
+        execute(server_url, f"CREATE DATABASE {name} TEMPLATE {migrated_template}")
+        yield server_url.set(database=name)
+        execute(server_url, f"DROP DATABASE {name} WITH (FORCE)")
+
+    return make
+
+
 @pytest.fixture
-def database_url(server_url: URL, migrated_template: str) -> Iterator[URL]:
+def database_url(clone: Callable[[], AbstractContextManager[URL]]) -> Iterator[URL]:
     """A database of the test's own, with the schema and no data."""
-    name = f"test_{secrets.token_hex(6)}"
-    execute(server_url, f"CREATE DATABASE {name} TEMPLATE {migrated_template}")
-    yield server_url.set(database=name)
-    execute(server_url, f"DROP DATABASE {name} WITH (FORCE)")
+    with clone() as url:
+        yield url
 
 
 @pytest.fixture
@@ -108,25 +120,33 @@ def sql(database_url: URL) -> Sql:
 
 @pytest.fixture
 def database(database_url: URL) -> Iterator[Database]:
-    """The service's own access to the test's database."""
+    """The service's own access to the test's database, through the pooler of TEST_POOLER_URL where that is set."""
+    if pooler := os.environ.get("TEST_POOLER_URL"):
+        database_url = parse_database_url(pooler).set(database=database_url.database)
     database = Database(settings_for(database_url))
     yield database
     database.close()
 
 
-@pytest.fixture(scope="session")
-def live_app(server_url: URL) -> Iterator[tuple[FastAPI, str]]:
-    """The application and the address where an HTTP server serves it for the whole run."""
-    app = create_app(settings_for(server_url))
+@contextmanager
+def serve(app: FastAPI) -> Iterator[tuple[FastAPI, str]]:
+    """Serve `app` over HTTP, and yield it and its address."""
     listener = socket.create_server(("127.0.0.1", 0))
     server = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()
-    while not server.started:
+    while thread.is_alive() and not server.started:
         time.sleep(0.01)
     yield app, f"http://127.0.0.1:{listener.getsockname()[1]}"
     server.should_exit = True
     thread.join()
+
+
+@pytest.fixture(scope="session")
+def live_app(server_url: URL) -> Iterator[tuple[FastAPI, str]]:
+    """The application and the address where an HTTP server serves it for the whole run."""
+    with serve(create_app(settings_for(server_url))) as live:
+        yield live
 
 
 @pytest.fixture
@@ -136,3 +156,12 @@ def api(live_app: tuple[FastAPI, str], database: Database) -> Iterator[Api]:
     app.state.database = database
     with Api(base_url=address) as client:
         yield client
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """With FAIL_ON_SKIP, where everything is installed, a skipped test is a failed one."""
+    report = yield
+    if report.skipped and os.environ.get("FAIL_ON_SKIP"):
+        report.outcome = "failed"
+    return report

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from fastapi import Depends, Request
 
 from src.database.database import Database
-from src.exceptions.errors import NotJson
+from src.exceptions.errors import DatabaseUnavailable, NotJson, TaskNotFound
 from src.schemas.envelope import Failure
 
 
@@ -27,18 +27,29 @@ async def require_json(request: Request) -> None:
 
 Db = Annotated[Database, Depends(get_db)]
 
-BAD_REQUEST: dict[int | str, dict[str, Any]] = {
-    400: {"model": Failure, "description": "The input is invalid; `error` names the field and the rule."}
-}
-NOT_FOUND: dict[int | str, dict[str, Any]] = {404: {"model": Failure, "description": "There is no such task."}}
-BODY_REFUSED: dict[int | str, dict[str, Any]] = {
-    413: {"model": Failure, "description": "The body is larger than 64 KiB."},
-    415: {"model": Failure, "description": "The body is not declared to be JSON."},
-}
-UNAVAILABLE: dict[int | str, dict[str, Any]] = {
-    503: {
-        "model": Failure,
-        "description": "The database did not answer in time.",
-        "headers": {"Retry-After": {"description": "Seconds to wait.", "schema": {"type": "integer"}}},
-    }
-}
+Responses = dict[int | str, dict[str, Any]]
+
+
+def _failure(status_code: int, description: str, example: str, **more: Any) -> Responses:
+    """Describe a failure for the OpenAPI document; `src.exceptions.handlers` answers with it."""
+    content = {"application/json": {"examples": {"failure": {"value": _envelope_of(example)}}}}
+    return {status_code: {"model": Failure, "description": description, "content": content, **more}}
+
+
+def _envelope_of(error: str) -> dict[str, Any]:
+    return {"success": False, "data": None, "popup": None, "error": error}
+
+
+BAD_REQUEST = _failure(
+    400, "The input is invalid; `error` names the field and the rule.", "title: must be 1 to 255 characters"
+)
+NOT_FOUND = _failure(404, "There is no such task.", TaskNotFound.message)
+BODY_REFUSED = _failure(413, "The body is too large.", "The request body is too large") | _failure(
+    415, "The body is not declared to be JSON.", NotJson.message
+)
+UNAVAILABLE = _failure(
+    503,
+    "The database did not answer in time.",
+    DatabaseUnavailable.message,
+    headers={"Retry-After": {"description": "Seconds to wait.", "schema": {"type": "integer"}}},
+)

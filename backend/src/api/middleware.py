@@ -1,19 +1,29 @@
 """What every request passes through. Pure ASGI: no tasks and no copied contexts."""
 
 import logging
+import re
 import time
 from urllib.parse import quote
+from uuid import uuid4
 
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from src.utils.log import request_id
 from src.utils.response import failure
 
 log = logging.getLogger("task_backend")
 
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
+
 
 class RequestLog:
-    """Logs one line for each request: method, path, status and milliseconds."""
+    """Names each request and logs one line for it: method, path, status and milliseconds.
+
+    The name is the caller's X-Request-ID where that is 1 to 64 of `[A-Za-z0-9._-]`, else a new
+    one; the answer and every line that is logged on the way carry it.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -24,11 +34,15 @@ class RequestLog:
             return
         started = time.perf_counter()
         status = 0
+        given = Headers(scope=scope).get("x-request-id", "")
+        name = given if _REQUEST_ID.fullmatch(given) else uuid4().hex
+        request_id.set(name)
 
         async def send_and_note(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
+                MutableHeaders(scope=message)["X-Request-ID"] = name
             await send(message)
 
         try:

@@ -45,6 +45,7 @@ class Database:
         parameters: Mapping[str, Any] | None = None,
         *,
         if_committed: Executable | None = None,
+        repeat_budget_s: float | None = None,
     ) -> Rows:
         """Return the rows of `statement`, repeated for as long as the database fails it, within limits.
 
@@ -57,9 +58,10 @@ class Database:
         database is not back within `repeat_budget_s`, and when it ends the statement after
         `statement_timeout_s`.
         """
-        rows, repeated = await self._repeat(statement, parameters)
+        budget_s = self._repeat_budget_s if repeat_budget_s is None else repeat_budget_s
+        rows, repeated = await self._repeat(statement, parameters, budget_s)
         if not rows and repeated and if_committed is not None:
-            rows, _ = await self._repeat(if_committed, parameters)
+            rows, _ = await self._repeat(if_committed, parameters, budget_s)
         return rows
 
     def close(self) -> None:
@@ -67,10 +69,12 @@ class Database:
         self._threads.shutdown()
         self.engine.dispose()
 
-    async def _repeat(self, statement: Executable, parameters: Mapping[str, Any] | None) -> tuple[Rows, bool]:
+    async def _repeat(
+        self, statement: Executable, parameters: Mapping[str, Any] | None, budget_s: float
+    ) -> tuple[Rows, bool]:
         """Return the rows, none where a repeat runs into its own ids, and whether there was a repeat."""
         failure: DBAPIError | None = None
-        for pause_s in _pauses(self._repeat_budget_s):
+        for pause_s in _pauses(budget_s):
             try:
                 return await self._attempt(statement, parameters), failure is not None
             except DBAPIError as error:
@@ -109,6 +113,8 @@ def _pauses(budget_s: float) -> Iterator[float]:
     """
     deadline = time.monotonic() + budget_s
     pause_s = _FIRST_PAUSE_S
-    while time.monotonic() < deadline:
+    while True:
         yield pause_s * random.uniform(0.5, 1)  # noqa: S311  # No secret.
+        if time.monotonic() > deadline:
+            return
         pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)

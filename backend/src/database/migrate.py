@@ -1,6 +1,8 @@
 """Bringing the schema up to date at start, or refusing to start on one that is not."""
 
 import logging
+import time
+from functools import cache
 
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
@@ -10,50 +12,83 @@ from sqlalchemy.exc import DBAPIError
 
 from alembic import command
 from config import BACKEND, ConfigurationError, Settings
+from src.database.database import Database
+from src.database.faults import is_transient
+from src.exceptions.errors import SchemaOutdated
 
 log = logging.getLogger(__name__)
+
+
+_PAUSE_S = 0.5
 
 
 def prepare_schema(settings: Settings) -> None:
     """Make sure that the database has the schema of this code.
 
     With AUTO_MIGRATE an outdated schema is migrated; of several processes that start at once, one
-    does it. Raises `ConfigurationError` when the database cannot be used, when its schema is
-    outdated and AUTO_MIGRATE is off, and when its schema is newer than this code.
+    does it. A database that is not there yet is waited for, `start_timeout_s` at most. Raises
+    `ConfigurationError` when the database cannot be used, when its schema is outdated and
+    AUTO_MIGRATE is off, and when its schema is newer than this code.
     """
     engine = create_engine(
         settings.require_database_url(),
         poolclass=NullPool,
         connect_args={"connect_timeout": settings.connect_timeout_s},
     )
+    deadline = time.monotonic() + settings.start_timeout_s
+    while True:
+        try:
+            with engine.connect() as connection:
+                return _prepare(connection, settings.auto_migrate)
+        except DBAPIError as error:
+            # libpq's first line names the host and the reason, and never the password.
+            reason = str(error.orig).strip().splitlines()[0]
+            if not is_transient(error) or time.monotonic() > deadline:
+                raise ConfigurationError(f"The database cannot be used: {reason}.") from error
+        log.warning("Waiting for the database: %s", reason)
+        time.sleep(_PAUSE_S)
+
+
+async def require_current_schema(database: Database) -> None:
+    """Raise `SchemaOutdated` when the database has another schema, `DatabaseUnavailable` when it has no answer.
+
+    A probe wants to know how it is now, so nothing is repeated.
+    """
     try:
-        with engine.connect() as connection:
-            _prepare(connection, settings.auto_migrate)
+        rows = await database.run(text("SELECT version_num FROM alembic_version"), repeat_budget_s=0)
     except DBAPIError as error:
-        # libpq's first line names the host and the reason, and never the password.
-        reason = str(error.orig).strip().splitlines()[0]
-        raise ConfigurationError(f"The database cannot be used: {reason}.") from error
+        raise SchemaOutdated from error
+    if [row.version_num for row in rows] != [_head()]:
+        raise SchemaOutdated
+
+
+@cache
+def _head() -> str | None:
+    return _scripts().get_current_head()
+
+
+def _scripts() -> ScriptDirectory:
+    return ScriptDirectory.from_config(Config(BACKEND / "alembic.ini"))
 
 
 def _prepare(connection: Connection, auto_migrate: bool) -> None:
     encoding = connection.scalar(text("SHOW server_encoding"))
     if encoding != "UTF8":
         raise ConfigurationError(f"The database must have the encoding UTF8, to hold any text; it has {encoding}.")
-    config = Config(BACKEND / "alembic.ini")
-    scripts = ScriptDirectory.from_config(config)
     current = MigrationContext.configure(connection).get_current_revision()
     connection.rollback()
-    head = scripts.get_current_head()
-    if current == head:
+    if current == _head():
         return
-    if current not in (None, *(script.revision for script in scripts.walk_revisions())):
+    if current not in (None, *(script.revision for script in _scripts().walk_revisions())):
         raise ConfigurationError(
             f"The database has schema revision {current}, which is newer than this code; run the newer code."
         )
     if not auto_migrate:
         raise ConfigurationError(
-            "The database schema is outdated and AUTO_MIGRATE is off; run `cd backend && alembic upgrade head`."
+            "The database schema is outdated and AUTO_MIGRATE is off; set it to true for one start,"
+            " or, with DATABASE_URL set, run `cd backend && ../.venv/bin/alembic upgrade head`."
         )
-    log.info("Migrating the schema from revision %s to %s", current, head)
+    log.info("Migrating the schema from revision %s to %s", current, _head())
+    config = Config(BACKEND / "alembic.ini")
     config.attributes["connection"] = connection
     command.upgrade(config, "head")

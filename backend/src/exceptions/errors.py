@@ -23,3 +23,9 @@ class NotJson(ServiceError):
     """The request has a body that does not say that it is JSON."""
 
     message = "The request body must be JSON, with the header Content-Type: application/json"
+
+
+class SchemaOutdated(ServiceError):
+    """The database has not the schema of this code."""
+
+    message = "The database schema is not the one that this version needs"

@@ -9,7 +9,7 @@ from fastapi.routing import iter_route_contexts
 from starlette.exceptions import HTTPException
 from starlette.routing import compile_path
 
-from src.exceptions.errors import DatabaseUnavailable, NotJson, ServiceError, TaskNotFound
+from src.exceptions.errors import DatabaseUnavailable, NotJson, SchemaOutdated, ServiceError, TaskNotFound
 from src.utils.response import failure
 
 RETRY_AFTER_S = 2
@@ -18,6 +18,7 @@ _STATUS_CODES: dict[type[ServiceError], int] = {
     TaskNotFound: 404,
     NotJson: 415,
     DatabaseUnavailable: 503,
+    SchemaOutdated: 503,
 }
 
 # What is said of requests that reach no endpoint.
@@ -66,7 +67,9 @@ async def _answer_invalid_request(request: Request, error: Exception) -> Respons
 
 async def _answer_framework_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    sentence = _FRAMEWORK_ERRORS.get(error.status_code, "The request cannot be served")
+    # What refuses JSON (src/api/json_body.py) brings its own words.
+    is_own = error.detail.startswith("body: ")
+    sentence = error.detail if is_own else _FRAMEWORK_ERRORS.get(error.status_code, "The request cannot be served")
     headers = {"Allow": ", ".join(_allowed_methods(request))} if error.status_code == 405 else error.headers
     return failure(error.status_code, sentence, headers)
 
@@ -74,11 +77,12 @@ async def _answer_framework_error(request: Request, error: Exception) -> Respons
 def _field(location: Sequence[Any]) -> str:
     """Name the field at fault: `title` for `("body", "title")`, and `body` for the body itself.
 
-    The name may be the caller's own, so it is cut and made printable.
+    The name may be the caller's own, so it is cut, and quoted where it could not be read otherwise.
     """
     if len(location) < 2 or not isinstance(location[1], str):
         return str(location[0])
-    return location[1][:_MAX_NAME_LENGTH].encode("ascii", "backslashreplace").decode()
+    name = location[1][:_MAX_NAME_LENGTH]
+    return name if name.isprintable() and name else repr(name)
 
 
 def _rule(problem: dict[str, Any]) -> str:

@@ -32,7 +32,7 @@ class Success(BaseModel, Generic[DataT, PopupT]):
 class Failure(BaseModel):
     """What a failed request is answered with."""
 
-    success: Literal[False] = False
-    data: None = None
-    popup: None = None
+    success: Literal[False]
+    data: None
+    popup: None
     error: str = Field(description="One readable sentence; for bad input it names the field.")

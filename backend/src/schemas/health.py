@@ -1,4 +1,4 @@
-"""What `/health` answers."""
+"""What `/health` and `/health/ready` answer."""
 
 from typing import Literal
 
@@ -10,9 +10,19 @@ from src.schemas.envelope import Success
 class Health(BaseModel):
     """The process is up; this says nothing about the database."""
 
-    status: Literal["healthy"] = "healthy"
-    service: Literal["task-management-backend"] = "task-management-backend"
+    status: Literal["healthy"]
+    service: Literal["task-management-backend"]
 
 
 class Healthy(Success[Health, None]):
     """The process is up."""
+
+
+class Readiness(BaseModel):
+    """The service can serve: its database answers and has the schema of this version."""
+
+    status: Literal["ready"]
+
+
+class Ready(Success[Readiness, None]):
+    """The service can serve."""

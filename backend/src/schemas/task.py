@@ -26,7 +26,16 @@ class TaskCreate(BaseModel):
 class TaskUpdate(BaseModel):
     """What to change about a task; a field that is absent or null stays as it is."""
 
-    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"title": "Buy groceries and flowers"}]})
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "examples": [{"title": "Buy groceries and flowers"}],
+            # What `_set_something` asks for.
+            "anyOf": [
+                {"required": [field], "properties": {field: {"type": "string"}}} for field in ("title", "description")
+            ],
+        },
+    )
 
     title: Title | None = Field(default=None, description="At least one character must be visible.")
     description: Description | None = Field(default=None, description="An empty string empties the description.")
@@ -48,10 +57,10 @@ class TaskResponse(BaseModel):
                     "id": "0b7e1f0a-6f0e-4c2b-9d0e-2f6a5f1c9a11",
                     "title": "Buy groceries",
                     "description": "Milk, bread and cheese",
-                    "is_completed": False,
+                    "is_completed": True,
                     "created_at": "2026-11-20T09:30:00.000000Z",
-                    "updated_at": "2026-11-20T09:30:00.000000Z",
-                    "completed_at": None,
+                    "updated_at": "2026-11-20T16:45:12.345678Z",
+                    "completed_at": "2026-11-20T16:45:12.345678Z",
                 }
             ]
         }

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
-from pydantic import PlainSerializer
+from pydantic import PlainSerializer, WithJsonSchema
 
 # How PostgreSQL writes a time (`to_char`); `rfc3339` is its twin in Python.
 RFC3339_FORMAT = 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'
@@ -30,7 +30,7 @@ def rfc3339(moment: datetime, timespec: str = "microseconds") -> str:
     return moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec=timespec) + "Z"
 
 
-Timestamp = Annotated[datetime, PlainSerializer(rfc3339, when_used="json")]
-WeekBound = Annotated[
-    datetime, PlainSerializer(lambda bound: rfc3339(bound, "seconds"), return_type=str, when_used="json")
-]
+_DATE_TIME = WithJsonSchema({"type": "string", "format": "date-time"})
+
+Timestamp = Annotated[datetime, PlainSerializer(rfc3339, when_used="json"), _DATE_TIME]
+WeekBound = Annotated[datetime, PlainSerializer(lambda bound: rfc3339(bound, "seconds"), when_used="json"), _DATE_TIME]

@@ -10,7 +10,7 @@ from typing import Annotated
 from uuid import UUID
 
 from annotated_types import Ge, Le
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
 TITLE_MAX_LENGTH = 255
@@ -25,7 +25,7 @@ NUMBER_MAX = 2**53 - 1
 # and not the blank Braille pattern. Python and PostgreSQL read it alike, and PostgreSQL's `\S` would
 # depend on the server's locale.
 VISIBLE_CHARACTER = (
-    r"[^\u0001-\u0020\u007f-\u00a0\u00ad\u034f\u061c\u115f\u1160\u1680\u17b4\u17b5\u180b-\u180f"
+    r"[^\u0000-\u0020\u007f-\u00a0\u00ad\u034f\u061c\u115f\u1160\u1680\u17b4\u17b5\u180b-\u180f"
     r"\u2000-\u200f\u2028-\u202f\u205f-\u206f\u2800\u3000\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufff8"
     r"\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
 )
@@ -79,8 +79,22 @@ def check_uuid(value: object) -> UUID:
     raise PydanticCustomError("uuid", "must be a UUID such as 0b7e1f0a-6f0e-4c2b-9d0e-2f6a5f1c9a11")
 
 
-Title = Annotated[str, BeforeValidator(check_title), Field(min_length=1, max_length=TITLE_MAX_LENGTH)]
-Description = Annotated[str, BeforeValidator(check_description), Field(max_length=DESCRIPTION_MAX_LENGTH)]
+def _json_schema(pattern: str, minimum: int, maximum: int) -> WithJsonSchema:
+    """The rules of a text for the OpenAPI document, whose patterns are those of ECMAScript with the flag u."""
+    pattern = re.sub(r"\\U([0-9a-f]{8})", lambda escape: chr(int(escape[1], 16)), pattern)
+    return WithJsonSchema({"type": "string", "minLength": minimum, "maxLength": maximum, "pattern": pattern})
+
+
+_STORABLE = r"[^\u0000]*"
+
+Title = Annotated[
+    str,
+    BeforeValidator(check_title),
+    _json_schema(f"^{_STORABLE}{VISIBLE_CHARACTER}{_STORABLE}$", 1, TITLE_MAX_LENGTH),
+]
+Description = Annotated[
+    str, BeforeValidator(check_description), _json_schema(f"^{_STORABLE}$", 0, DESCRIPTION_MAX_LENGTH)
+]
 TaskId = Annotated[UUID, BeforeValidator(check_uuid)]
 
 

@@ -17,6 +17,7 @@ OPERATIONS = {
     ("get", "/history"): ("HistoryFetched", {"200", "400", "503"}),
     ("get", "/stats/weekly"): ("WeeklyStatsFetched", {"200", "503"}),
     ("get", "/health"): ("Healthy", {"200"}),
+    ("get", "/health/ready"): ("Ready", {"200", "503"}),
 }
 
 

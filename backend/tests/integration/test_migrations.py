@@ -120,7 +120,7 @@ def run_python(url: URL, statement: str) -> subprocess.CompletedProcess[str]:
 @pytest.mark.parametrize(
     ("prepare", "overrides", "sentence"),
     [
-        (None, {"auto_migrate": False}, "outdated and AUTO_MIGRATE is off; run `cd backend && alembic upgrade head`"),
+        (None, {"auto_migrate": False}, "run `cd backend && ../.venv/bin/alembic upgrade head`"),
         ("CREATE TABLE alembic_version AS SELECT '9999' AS version_num", {}, "revision 9999, which is newer than this"),
     ],
 )

@@ -9,6 +9,7 @@ from config import BACKEND
 
 LEAVES = {
     "src.utils.json_text",
+    "src.utils.log",
     "src.utils.processes",
     "src.utils.timestamps",
     "src.utils.validators",
@@ -28,6 +29,7 @@ ALLOWED = {
         "src.schemas",
         "src.models.task_history",
         "src.database.database",
+        "src.database.migrate",
         "src.utils",
         "src.exceptions",
     },

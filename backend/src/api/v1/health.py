@@ -2,16 +2,26 @@
 
 from fastapi import APIRouter, Response
 
-from src.schemas.health import Health, Healthy
+from src.api.dependencies import UNAVAILABLE, Db
+from src.database.migrate import require_current_schema
+from src.schemas.health import Health, Healthy, Readiness, Ready
 from src.utils.json_text import JsonText
 from src.utils.response import success
 
 router = APIRouter(tags=["health"])
 
-_HEALTHY = JsonText(Health().model_dump_json())
+_HEALTHY = JsonText(Health(status="healthy", service="task-management-backend").model_dump_json())
+_READY = JsonText(Readiness(status="ready").model_dump_json())
 
 
 @router.get("/health", summary="Is it up?", response_model=Healthy)
 async def get_health() -> Response:
-    """Answer that the process is up, whatever the database does."""
+    """Answer that the process is up, whatever the database does: a liveness probe."""
     return success(_HEALTHY)
+
+
+@router.get("/health/ready", summary="Can it serve?", response_model=Ready, responses=UNAVAILABLE)
+async def get_readiness(database: Db) -> Response:
+    """Answer that the database answers and has the schema of this version: a readiness probe."""
+    await require_current_schema(database)
+    return success(_READY)

@@ -5,6 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Path, Response
 
 from src.api.dependencies import BAD_REQUEST, BODY_REFUSED, NOT_FOUND, UNAVAILABLE, Db, require_json
+from src.api.json_body import JsonRoute
 from src.schemas.envelope import Popup
 from src.schemas.task import (
     TaskCompleted,
@@ -21,7 +22,7 @@ from src.services.task_service import TaskService
 from src.utils.response import success
 from src.utils.validators import TaskId
 
-router = APIRouter(prefix="/tasks", tags=["tasks"], responses=UNAVAILABLE)
+router = APIRouter(prefix="/tasks", tags=["tasks"], responses=UNAVAILABLE, route_class=JsonRoute)
 
 TaskIdInPath = Annotated[TaskId, Path(description="The task's `id`.")]
 TAKES_JSON = [Depends(require_json)]

@@ -1,0 +1,84 @@
+"""Who may call, and what browsers are told: API keys, trusted hosts, security headers. Pure ASGI."""
+
+import hmac
+from collections.abc import Collection
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from src.utils.response import failure
+
+# What needs no key: probes, and the documentation, from where a person enters one.
+_OPEN_PATHS = frozenset({"/", "/docs", "/docs/oauth2-redirect", "/redoc", "/openapi.json"})
+_OPEN_ROUTES = ("/health", "/health/ready")
+_OPEN = _OPEN_PATHS | {prefix + route for prefix in ("", "/api/v1") for route in _OPEN_ROUTES}
+
+
+class ApiKeys:
+    """Asks for `Authorization: Bearer KEY` (RFC 6750) with one of `keys`; with none, for nothing."""
+
+    def __init__(self, app: ASGIApp, keys: Collection[str]) -> None:
+        self.app = app
+        self.keys = [key.encode() for key in keys]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or not self.keys or scope["path"] in _OPEN or self._knows(Headers(scope=scope)):
+            await self.app(scope, receive, send)
+            return
+        error = "An API key is required: Authorization: Bearer KEY"
+        await failure(401, error, {"WWW-Authenticate": "Bearer"})(scope, receive, send)
+
+    def _knows(self, headers: Headers) -> bool:
+        scheme, _, given = headers.get("authorization", "").partition(" ")
+        # Every key is compared, each in constant time, so that the time tells nothing of any.
+        matches = [hmac.compare_digest(given.strip().encode("latin-1"), key) for key in self.keys]
+        return scheme.lower() == "bearer" and any(matches)
+
+
+class TrustedHosts:
+    """Refuses requests whose Host header names none of `hosts`; with none, refuses nothing."""
+
+    def __init__(self, app: ASGIApp, hosts: Collection[str]) -> None:
+        self.app = app
+        self.hosts = frozenset(hosts)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        host = Headers(scope=scope).get("host", "") if scope["type"] == "http" else ""
+        if scope["type"] != "http" or not self.hosts or _without_port(host).lower() in self.hosts:
+            await self.app(scope, receive, send)
+            return
+        await failure(400, "Host: is not a host that this service answers for")(scope, receive, send)
+
+
+class SecurityHeaders:
+    """Tells browsers to take answers for what they are, and to keep and embed none of them.
+
+    After OWASP's REST Security Cheat Sheet
+    (https://cheatsheetseries.owasp.org/cheatsheets/REST_Security_Cheat_Sheet.html#security-headers).
+    The documentation pages run scripts, so they have no policy of their own.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                headers["X-Content-Type-Options"] = "nosniff"
+                headers["X-Frame-Options"] = "DENY"
+                headers["Referrer-Policy"] = "no-referrer"
+                if headers.get("content-type") == "application/json":
+                    headers["Cache-Control"] = "no-store"
+                    headers["Content-Security-Policy"] = "default-src 'none'; frame-ancestors 'none'"
+            await send(message)
+
+        await self.app(scope, receive, send_with_headers)
+
+
+def _without_port(host: str) -> str:
+    return host.rpartition(":")[0] if host.rpartition(":")[2].isdigit() else host

@@ -1,0 +1,19 @@
+"""The log: one line an event, each with the id of the request that it belongs to."""
+
+import logging
+from contextvars import ContextVar
+
+request_id: ContextVar[str] = ContextVar("request_id", default="-")
+
+
+def configure_log(level: str) -> None:
+    """Write log lines of at least `level` to standard error."""
+    logging.basicConfig(level=level, format="%(asctime)s %(levelname)s [%(request_id)s] %(message)s")
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(_add_request_id)
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+
+
+def _add_request_id(record: logging.LogRecord) -> bool:
+    record.request_id = request_id.get()
+    return True

@@ -1,0 +1,164 @@
+"""Who may call, what the log tells, and what each database role may do."""
+
+import re
+from collections.abc import Callable, Iterator
+
+import pytest
+from sqlalchemy import URL
+from sqlalchemy.exc import DBAPIError
+
+from config import BACKEND
+from src.database.migrate import prepare_schema
+from tests.client import Api, Json, data_of, error_of
+from tests.conftest import Sql, execute, settings_for
+from tests.service import MAIN, Service, running
+
+KEYS = ("first-key-of-the-test", "second-key-of-the-test")
+
+
+def environment_of(url: URL) -> str:
+    return url.render_as_string(hide_password=False)
+
+
+@pytest.fixture
+def guarded(database_url: URL) -> Iterator[Api]:
+    """A service that asks for a key and answers for one host."""
+    environment = {"API_KEY": ", ".join(KEYS), "TRUSTED_HOSTS": "tasks.example, 127.0.0.1"}
+    with running(MAIN, BACKEND, DATABASE_URL=environment_of(database_url), **environment) as (_, api):
+        yield api
+
+
+def test_a_key_is_asked_for_and_each_key_is_accepted(guarded: Api) -> None:
+    for path in ("/tasks", "/api/v1/tasks", "/history", "/stats/weekly", "/nope"):
+        response = guarded.get(path, headers={"Origin": "http://localhost:3000"})
+        assert "API key" in error_of(response, 401)
+        assert response.headers["WWW-Authenticate"] == "Bearer"
+        assert response.headers["Access-Control-Allow-Origin"] == "http://localhost:3000"
+    assert error_of(guarded.post("/tasks", content=b"nonsense"), 401)
+    for key in KEYS:
+        assert data_of(guarded.get("/tasks", headers={"Authorization": f"Bearer {key}"})) == []
+
+    wrong = ("Bearer", "Bearer wrong", f"Basic {KEYS[0]}", KEYS[0], f"Bearer {KEYS[0]}x", "Bearer \xff")
+    for authorization in wrong:
+        response = guarded.get("/tasks", headers=[(b"Authorization", authorization.encode("latin-1"))])
+        assert error_of(response, 401)
+
+    for path in ("/health", "/health/ready", "/api/v1/health", "/docs", "/redoc", "/openapi.json", "/"):
+        assert guarded.get(path).status_code in (200, 307), path
+
+    document = guarded.get("/openapi.json").json()
+    assert document["components"]["securitySchemes"] == {"apiKey": {"type": "http", "scheme": "bearer"}}
+    assert document["paths"]["/tasks"]["post"]["security"] == [{"apiKey": []}]
+    assert "401" in document["paths"]["/tasks"]["post"]["responses"]
+    assert "security" not in document["paths"]["/health"]["get"]
+
+    authorized = {"Authorization": f"Bearer {KEYS[0]}"}
+    for host in ("evil.example", "tasks.example.evil", ""):
+        assert error_of(guarded.get("/tasks", headers={**authorized, "Host": host}), 400).startswith("Host: ")
+    for host in ("tasks.example", "TASKS.example:8000"):
+        assert data_of(guarded.get("/tasks", headers={**authorized, "Host": host})) == []
+
+
+def test_listening_beyond_this_machine_without_a_key_is_warned_of(database_url: URL) -> None:
+    warning = "no API_KEY is set"
+    for environment, warned in (
+        ({"HOST": "0.0.0.0"}, True),  # noqa: S104
+        ({"HOST": "0.0.0.0", "API_KEY": KEYS[0]}, False),  # noqa: S104
+        ({}, False),
+    ):
+        with running(MAIN, BACKEND, DATABASE_URL=environment_of(database_url), **environment) as (service, _):
+            assert service.output.count(warning) == int(warned)
+
+
+def test_no_header_and_no_path_can_forge_a_line_of_the_log(database_url: URL) -> None:
+    with running(MAIN, DATABASE_URL=environment_of(database_url)) as (service, api):
+        api.get("/tasks/%0A2026-01-01%20INFO%20forged%1b[31m", headers={"User-Agent": "forged", "Referer": "forged"})
+        api.get("/tasks", headers=[(b"X-Request-ID", b"forged line"), (b"Host", b"forged")])
+        api.get("/health", headers={"X-Request-ID": "mine-1"})
+    lines = service.output.splitlines()
+    assert not [line for line in lines if re.match(r"2026-01-01", line) or "\x1b" in line]
+    assert "forged" not in service.output.replace("%20forged%1B", "")
+    [mine] = [line for line in lines if "[mine-1]" in line]
+    assert "GET /health 200" in mine
+
+
+def test_no_log_and_no_answer_holds_the_password(server_url: URL, database_url: URL, sql: Sql) -> None:
+    """A role whose password is known is used as well as it can be, and as badly."""
+    password = "correct-horse-battery"  # noqa: S105
+    sql(f"CREATE ROLE \"{database_url.database}\" SUPERUSER LOGIN PASSWORD '{password}'")
+    url = database_url.set(username=database_url.database, password=password)
+    said = ""
+    with running(MAIN, DATABASE_URL=environment_of(url), DEBUG="true", LOG_LEVEL="DEBUG") as (service, api):
+        answers = [api.get("/tasks"), api.post("/tasks", json={"title": "x"}), api.get("/health/ready")]
+        sql("ALTER TABLE tasks RENAME TO elsewhere")
+        answers += [api.get("/tasks"), api.post("/tasks", json={"title": "x"})]
+        sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = current_database()")
+        sql(f'ALTER ROLE "{database_url.database}" NOLOGIN')
+        answers.append(api.get("/tasks", timeout=30))
+        said += "".join(answer.text + str(answer.headers) for answer in answers)
+    said += service.output
+    assert [answer.status_code for answer in answers] == [200, 201, 200, 500, 500, 503]
+    assert "SELECT" in service.output
+    assert password not in said
+    failing = Service(MAIN, DATABASE_URL=environment_of(url.set(host="127.0.0.1", port=1)), START_TIMEOUT_S="0")
+    failing.wait()
+    assert password not in failing.output
+    sql(f'DROP ROLE "{database_url.database}"')
+
+
+README = BACKEND.parent / "README.md"
+
+# What each role may do to the history, and what stops it.
+ATTEMPTS = {
+    "UPDATE task_history SET description = 'x'": ("permission denied", "append-only"),
+    "DELETE FROM task_history": ("permission denied", "append-only"),
+    "TRUNCATE task_history": ("permission denied", "append-only"),
+    "ALTER TABLE task_history DISABLE TRIGGER refuse_change": ("must be owner", None),
+    "DROP TABLE task_history": ("must be owner", None),
+    "SET session_replication_role = replica": ("permission denied", "permission denied"),
+}
+
+
+def test_the_two_roles_of_the_readme_keep_the_history_from_the_service_itself(
+    server_url: URL, empty_database: Callable[[], URL]
+) -> None:
+    """The owner migrates; the application's role reads and writes, and may not even try to change the history."""
+    url = empty_database()
+    name = str(url.database)
+    owner, application = f"{name}_owner", f"{name}_app"
+    as_owner, as_application = url.set(username=owner), url.set(username=application)
+    set_up, grants = [
+        block.replace("tasks_owner", owner)
+        .replace("tasks_app", application)
+        .replace("CREATE DATABASE tasks OWNER", f"ALTER DATABASE {name} OWNER TO")
+        for block in re.findall(r"```sql\n(.*?)```", README.read_text(), re.DOTALL)
+    ]
+    execute(url, set_up)
+    prepare_schema(settings_for(as_owner))
+    execute(as_owner, grants)
+    try:
+        with running(MAIN, DATABASE_URL=environment_of(as_application), AUTO_MIGRATE="false") as (_, api):
+            live_a_whole_life(api)
+            assert data_of(api.get("/health/ready")) == {"status": "ready"}
+        for statement, (refused_application, refused_owner) in ATTEMPTS.items():
+            with pytest.raises(DBAPIError, match=refused_application):
+                execute(as_application, statement)
+            if refused_owner is not None:
+                with pytest.raises(DBAPIError, match=refused_owner):
+                    execute(as_owner, statement)
+        assert len(execute(as_owner, "SELECT FROM task_history")) == 5
+    finally:
+        execute(server_url, f"DROP DATABASE {name} WITH (FORCE)")
+        for role in (application, owner):
+            execute(server_url, f"DROP ROLE {role}")
+
+
+def live_a_whole_life(api: Api) -> None:
+    task: Json = api.create_task()
+    api.update_task(task["id"], title="Other")
+    api.complete_task(task["id"])
+    api.reopen_task(task["id"])
+    api.list_tasks()
+    api.stats()
+    api.delete_task(task["id"])
+    assert len(api.history_of(task["id"])) == 5

@@ -1,0 +1,262 @@
+"""The service while things fail around it: the short form of `make torture`."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import httpx
+import psycopg2
+import pytest
+from fastapi import FastAPI
+from sqlalchemy import URL, event, make_url
+
+from src.database.database import Database
+from src.database.embedded import EmbeddedPostgres
+from src.services.task_service import TaskService
+from tests import torture
+from tests.client import Api, data_of, error_of
+from tests.conftest import Sql, memory_dir, settings_for
+from tests.pgbouncer import PROGRAM as PGBOUNCER
+from tests.pgbouncer import pgbouncer
+from tests.service import MAIN, Service, free_port, running
+
+needs_pgbouncer = pytest.mark.skipif(PGBOUNCER is None, reason="pgbouncer is not installed (apt-get install pgbouncer)")
+
+
+def assert_flawless(outcome: torture.Outcome) -> None:
+    assert outcome.changes > 0
+    assert outcome == torture.Outcome(outcome.changes, errors=0, lost=0, illegal=0, orphans=0)
+
+
+def test_restarts_of_the_database_are_not_noticed() -> None:
+    assert_flawless(torture.restart_database(5))
+
+
+@needs_pgbouncer
+def test_restarts_of_the_database_behind_pgbouncer_are_not_noticed() -> None:
+    assert_flawless(torture.restart_database(5, through_pgbouncer=True))
+
+
+def test_a_kill_of_the_service_loses_nothing_that_was_acknowledged() -> None:
+    assert_flawless(torture.kill_service(3))
+
+
+def test_requests_in_flight_outlive_sigterm() -> None:
+    assert_flawless(torture.terminate_service(3))
+
+
+def test_a_thousand_racing_callers_leave_a_legal_history() -> None:
+    assert_flawless(torture.race_for_a_task(1))
+
+
+def test_sixty_callers_who_outlast_a_restart_all_get_their_answer() -> None:
+    """More callers than connections wait out a database that is away for a second."""
+    with memory_dir() as data_dir, EmbeddedPostgres(data_dir, torture.SETTINGS) as postgres:
+        url = postgres.url.render_as_string(hide_password=False)
+        with running(MAIN, DATABASE_URL=url) as (service, api):
+            api.create_task()
+            os.kill(postgres.pid, signal.SIGQUIT)
+            statuses = call_at_once(f"http://127.0.0.1:{service.port}/tasks", 60)
+    assert statuses == [200] * 60
+
+
+def call_at_once(url: str, count: int) -> list[int]:
+    statuses: list[int] = []
+
+    def call() -> None:
+        statuses.append(httpx.get(url, timeout=30).status_code)
+
+    threads = [threading.Thread(target=call) for _ in range(count)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return statuses
+
+
+def test_past_the_budget_the_answer_is_503_in_time(api: Api, live_app: tuple[FastAPI, str]) -> None:
+    url = make_url(f"postgresql://someone@127.0.0.1:{free_port()}/tasks")
+    live_app[0].state.database = Database(settings_for(url, repeat_budget_s=1))
+    started = time.monotonic()
+
+    response = api.get("/tasks")
+
+    assert error_of(response, 503).startswith("The database is not available")
+    assert 1 <= time.monotonic() - started < 2
+
+
+async def test_idle_connections_that_the_server_closed_are_replaced_unnoticed(
+    database: Database, sql: Sql, caplog: pytest.LogCaptureFixture
+) -> None:
+    tasks = TaskService(database)
+    await asyncio.gather(*(tasks.create_task("x") for _ in range(10)))
+    ended = sql(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+        " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    )
+    assert len(ended) > 1
+    await asyncio.sleep(0.1)
+
+    await asyncio.gather(*(tasks.create_task("x") for _ in range(10)))
+
+    assert len(sql("SELECT FROM tasks")) == 20
+    # Not one statement was sent on a closed connection, and so none was repeated.
+    assert caplog.messages == []
+
+
+async def test_a_write_whose_answer_was_lost_is_made_once(database: Database, sql: Sql) -> None:
+    """The server commits and then ends the connection before it has answered."""
+    tasks = TaskService(database)
+    await tasks.create_task("Buy")
+    [(task_id,)] = sql("SELECT id FROM tasks")
+    changes: list[Callable[[], Awaitable[object]]] = [
+        lambda: tasks.create_task("Other"),
+        lambda: tasks.update_task(task_id, "Sell"),
+        lambda: tasks.mark_complete(task_id),
+        lambda: tasks.mark_incomplete(task_id),
+        lambda: tasks.delete_task(task_id),
+    ]
+    for entries, change in enumerate(changes, start=2):
+        lose_next_answer(database)
+        await change()
+        assert len(sql("SELECT FROM task_history")) == entries
+    assert [row.title for row in sql("SELECT title FROM tasks")] == ["Other"]
+
+
+def lose_next_answer(database: Database, meanwhile: Callable[[], object] = lambda: None) -> None:
+    """Let the next statement be committed, and its connection break before the answer is read."""
+
+    @event.listens_for(database.engine, "after_cursor_execute", once=True)
+    def break_connection(*_: Any) -> None:
+        meanwhile()
+        raise psycopg2.OperationalError("server closed the connection unexpectedly")
+
+
+async def test_a_change_undone_by_another_before_its_repeat_is_not_made_twice(database: Database, sql: Sql) -> None:
+    tasks = TaskService(database)
+    await tasks.create_task("Buy")
+    [(task_id,)] = sql("SELECT id FROM tasks")
+
+    lose_next_answer(database, lambda: sql("UPDATE tasks SET is_completed = false, completed_at = NULL"))
+
+    await tasks.mark_complete(task_id)
+
+    assert [row.action_type for row in sql("SELECT action_type FROM task_history ORDER BY timestamp")] == [
+        "CREATED",
+        "COMPLETED",
+    ]
+
+
+async def test_a_deadlock_is_repeated(database: Database, sql: Sql) -> None:
+    """A trigger plays PostgreSQL's deadlock detector, which takes seconds to find a victim."""
+    await TaskService(database).create_task("x")
+    sql(
+        "CREATE FUNCTION fail_once() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
+        " IF nextval('failures') < 3 THEN RAISE EXCEPTION 'victim' USING ERRCODE = TG_ARGV[0]; END IF; RETURN NEW;"
+        " END $$; CREATE SEQUENCE failures;"
+        "CREATE TRIGGER fail_once BEFORE UPDATE ON tasks FOR EACH ROW EXECUTE FUNCTION fail_once('40P01')"
+    )
+    [(task_id,)] = sql("SELECT id FROM tasks")
+
+    await TaskService(database).mark_complete(task_id)
+
+    assert sql("SELECT is_completed FROM tasks") == [(True,)]
+    assert sql("SELECT last_value FROM failures") == [(3,)]
+
+
+def test_more_callers_than_connections_all_get_an_answer(api: Api, live_app: tuple[FastAPI, str], sql: Sql) -> None:
+    app, address = live_app
+    app.state.database = Database(settings_for(app.state.database.engine.url, database_pool_size=5))
+    api.create_task()
+    statuses = call_at_once(f"{address}/tasks", 200)
+    assert statuses == [200] * 200
+
+
+def test_with_every_connection_taken_the_answer_is_503_and_health_answers(
+    api: Api, live_app: tuple[FastAPI, str], database: Database, sql: Sql
+) -> None:
+    app, address = live_app
+    task = api.create_task()
+    app.state.database = Database(settings_for(database.engine.url, database_pool_size=5, queue_timeout_s=1))
+    blocker = database.engine.raw_connection()
+    blocker.cursor().execute("BEGIN; LOCK TABLE tasks")
+    holders = [threading.Thread(target=httpx.get, args=(f"{address}/tasks",), kwargs={"timeout": 30}) for _ in range(5)]
+    for holder in holders:
+        holder.start()
+    time.sleep(0.3)
+
+    started = time.monotonic()
+    response = api.get("/tasks")
+    assert error_of(response, 503)
+    assert int(response.headers["Retry-After"]) > 0
+    assert 0.9 < time.monotonic() - started < 3
+    started = time.monotonic()
+    data_of(api.get("/health"))
+    assert time.monotonic() - started < 0.1
+
+    blocker.cursor().execute("ROLLBACK")
+    blocker.close()
+    for holder in holders:
+        holder.join()
+    assert api.list_tasks() == [task]
+
+
+def test_the_start_waits_for_the_database_and_says_so() -> None:
+    with memory_dir() as data_dir:
+        with EmbeddedPostgres(data_dir, torture.SETTINGS) as postgres:
+            url = postgres.url.render_as_string(hide_password=False)
+        service = Service(MAIN, DATABASE_URL=url)
+        while "Waiting for the database" not in service.output:
+            time.sleep(0.02)
+        with EmbeddedPostgres(data_dir, torture.SETTINGS):
+            service.wait_until_up().close()
+            assert service.stop() == 0
+
+
+def test_the_start_gives_up_in_one_sentence() -> None:
+    service = Service(MAIN, DATABASE_URL=f"postgresql://u:hunter2@127.0.0.1:{free_port()}/x", START_TIMEOUT_S="1")
+    assert service.wait() != 0
+    last = service.output.strip().splitlines()[-1]
+    assert last.startswith("The database cannot be used: connection to server at")
+    assert "hunter2" not in service.output
+
+
+def test_readiness_follows_the_database_and_liveness_does_not(
+    api: Api, sql: Sql, live_app: tuple[FastAPI, str]
+) -> None:
+    assert data_of(api.get("/health/ready")) == {"status": "ready"}
+    sql("UPDATE alembic_version SET version_num = '0000'")
+    assert "schema" in error_of(api.get("/health/ready"), 503)
+    sql("DROP TABLE alembic_version")
+    assert "schema" in error_of(api.get("/health/ready"), 503)
+    live_app[0].state.database = Database(settings_for(make_url(f"postgresql://x@127.0.0.1:{free_port()}/x")))
+    started = time.monotonic()
+    assert "database" in error_of(api.get("/health/ready"), 503)
+    assert time.monotonic() - started < 1
+    assert data_of(api.get("/health"))["status"] == "healthy"
+
+
+@needs_pgbouncer
+def test_the_contract_holds_behind_pgbouncer(server_url: URL) -> None:
+    """The contract tests, in a run of their own through a pooler."""
+    with pgbouncer(server_url) as pooler:
+        run = subprocess.run(
+            [sys.executable, "-m", "pytest", "-q", "tests/contract"],
+            env={
+                **os.environ,
+                "TEST_DATABASE_URL": server_url.render_as_string(hide_password=False),
+                "TEST_POOLER_URL": pooler.render_as_string(hide_password=False),
+            },
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=120,
+        )
+    assert run.returncode == 0, run.stdout[-3000:]
+    assert " passed" in run.stdout

@@ -1,0 +1,44 @@
+"""The API under requests that nobody thought of: the short form of `make torture` and `make fuzz`."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+
+from fastapi import FastAPI
+from sqlalchemy import URL
+
+from config import BACKEND
+from tests.client import Api
+from tests.fuzz import Fuzzer
+from tests.model import hold_to_model
+
+
+def test_the_api_does_what_its_model_does(
+    live_app: tuple[FastAPI, str], clone: Callable[[], AbstractContextManager[URL]]
+) -> None:
+    hold_to_model(*live_app, clone, runs=15, steps=30)
+
+
+def test_the_api_is_what_its_openapi_document_says(api: Api) -> None:
+    """Schemathesis makes requests from the document, good and bad, and checks the answers against it."""
+    run = subprocess.run(
+        [
+            *(sys.executable, "-m", "schemathesis.cli", "run", f"{api.base_url}/openapi.json"),
+            *("--checks", "all", "--max-examples", "15", "--seed", "1", "--no-color"),
+        ],
+        cwd=BACKEND,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=170,
+    )
+    assert run.returncode == 0, run.stdout[-6000:] + run.stderr[-2000:]
+
+
+def test_no_bytes_crash_the_service(api: Api) -> None:
+    fuzzer = Fuzzer(str(api.base_url.host), api.base_url.port or 80, seed=1)
+    fuzzer.run(1000)
+    assert fuzzer.server_errors == []
+    assert fuzzer.answers > 900
+    assert api.list_tasks() is not None

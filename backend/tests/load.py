@@ -1,0 +1,157 @@
+"""Callers who keep changing tasks, and the audit of what became of what they were told."""
+
+import random
+import threading
+from collections import defaultdict
+from types import TracebackType
+from typing import Any, NamedTuple, Self
+
+import httpx
+from sqlalchemy import URL
+
+from tests.conftest import execute
+
+
+class Change(NamedTuple):
+    """A change that a caller was told of. The time of a deletion is not told."""
+
+    task_id: str
+    action: str
+    timestamp: str | None
+
+
+class Writers:
+    """Callers, each on a thread of its own, who change tasks of their own until the block is left."""
+
+    def __init__(self, address: str, count: int = 8, *, keep_alive: bool = True) -> None:
+        self.acknowledged: list[Change] = []
+        # What came back that was no success, and connections that were refused or that broke.
+        self.errors: list[str] = []
+        self.refused = 0
+        self.broken = 0
+        self.breaks: list[str] = []
+        self._address = address
+        self._keep_alive = keep_alive
+        self._stop = threading.Event()
+        self._threads = [threading.Thread(target=self._write, args=(random.Random(seed),)) for seed in range(count)]  # noqa: S311
+
+    def __enter__(self) -> Self:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._stop.set()
+        for thread in self._threads:
+            thread.join()
+
+    def _write(self, chance: random.Random) -> None:
+        tasks: dict[str, bool] = {}
+        limits = httpx.Limits(max_keepalive_connections=None if self._keep_alive else 0)
+        with httpx.Client(base_url=self._address, timeout=30, limits=limits) as client:
+            while not self._stop.is_set():
+                try:
+                    self._change(client, chance, tasks)
+                except httpx.ConnectError:
+                    self.refused += 1
+                    self._stop.wait(0.02)
+                except httpx.TransportError as error:
+                    self.breaks.append(repr(error))
+                    # Whether the change was made is not known: these tasks are left alone.
+                    self.broken += 1
+                    tasks.clear()
+
+    def _change(self, client: httpx.Client, chance: random.Random, tasks: dict[str, bool]) -> None:
+        """Change a task, and note what the caller is told. `tasks` are its own, and whether they are complete."""
+        if len(tasks) < 5:
+            action, response = "CREATED", client.post("/tasks", json={"title": "New"})
+        else:
+            task_id = chance.choice(list(tasks))
+            match chance.randrange(5):
+                case 0:
+                    action, response = "DELETED", client.delete(f"/tasks/{task_id}")
+                    tasks.pop(task_id)
+                case 1 | 2:
+                    title = f"Title {chance.random()}"
+                    action, response = "UPDATED", client.put(f"/tasks/{task_id}", json={"title": title})
+                case _ if tasks[task_id]:
+                    action, response = "INCOMPLETED", client.patch(f"/tasks/{task_id}/incomplete")
+                case _:
+                    action, response = "COMPLETED", client.patch(f"/tasks/{task_id}/complete")
+        if not response.is_success:
+            self.errors.append(f"{action}: {response.status_code} {response.text}")
+            tasks.clear()
+            return
+        if action == "DELETED":
+            self.acknowledged.append(Change(task_id, action, None))
+            return
+        task = response.json()["data"]
+        tasks[task["id"]] = task["is_completed"]
+        self.acknowledged.append(Change(task["id"], action, task["updated_at"]))
+
+
+class Findings(NamedTuple):
+    """What an audit found wrong; nothing, where everything is empty."""
+
+    lost: list[Change]
+    illegal: list[str]
+    orphans: list[str]
+
+
+def audit(url: URL, acknowledged: list[Change]) -> Findings:
+    """Compare what callers were told, the history and the tasks, each with the others."""
+    to_json = "to_char(timezone('UTC', {}), 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')"
+    history = defaultdict(list)
+    for entry in execute(
+        url,
+        f"SELECT task_id::text, action_type, {to_json.format('timestamp')} AS timestamp"
+        " FROM task_history ORDER BY task_history.timestamp",
+    ):
+        history[entry.task_id].append((entry.action_type, entry.timestamp))
+    tasks = {
+        task.id: task
+        for task in execute(
+            url, f"SELECT id::text, is_completed, {to_json.format('updated_at')} AS updated_at FROM tasks"
+        )
+    }
+    known = {Change(task_id, *entry) for task_id, entries in history.items() for entry in entries}
+    known |= {Change(task_id, action, None) for task_id, action, _ in known if action == "DELETED"}
+    return Findings(
+        lost=[change for change in acknowledged if change not in known],
+        illegal=[f"{task_id}: {entries}" for task_id, entries in history.items() if not is_legal(entries)],
+        orphans=[
+            task_id
+            for task_id in tasks.keys() | history.keys()
+            if not _agree(tasks.get(task_id), history.get(task_id, []))
+        ],
+    )
+
+
+def is_legal(entries: list[tuple[str, str]]) -> bool:
+    """Tell whether each entry of one task follows from the one before it, at a later time."""
+    exists, complete = False, False
+    for action, _ in entries:
+        legal = {
+            "CREATED": not exists,
+            "UPDATED": exists,
+            "COMPLETED": exists and not complete,
+            "INCOMPLETED": exists and complete,
+            "DELETED": exists,
+        }
+        if not legal[action]:
+            return False
+        exists = action != "DELETED"
+        complete = {"COMPLETED": True, "INCOMPLETED": False}.get(action, complete)
+    times = [timestamp for _, timestamp in entries]
+    return times == sorted(set(times)) and entries[0][0] == "CREATED"
+
+
+def _agree(task: Any, entries: list[tuple[str, str]]) -> bool:
+    """Tell whether a task, or its absence, is what its history says."""
+    if not entries or task is None:
+        return bool(entries) and entries[-1][0] == "DELETED"
+    completions = [action for action, _ in entries if action in ("COMPLETED", "INCOMPLETED")]
+    is_completed = completions[-1:] == ["COMPLETED"]
+    return bool(task.is_completed == is_completed and task.updated_at == entries[-1][1])

@@ -1,0 +1,191 @@
+"""`make torture`: the service under faults, for minutes; the tests run the same for seconds.
+
+Each function runs rounds of one fault under eight writers, and returns what went wrong.
+"""
+
+import os
+import secrets
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, nullcontext
+from functools import partial
+from typing import NamedTuple
+
+import psutil
+from sqlalchemy import URL
+
+from main import create_app
+from src.database.embedded import NOT_DURABLE, EmbeddedPostgres
+from src.database.migrate import prepare_schema
+from tests.client import Api
+from tests.conftest import execute, memory_dir, serve, settings_for
+from tests.fuzz import Fuzzer
+from tests.load import Writers, audit
+from tests.model import hold_to_model
+from tests.pgbouncer import pgbouncer
+from tests.service import MAIN, Service, running
+
+# No crash of the machine is tested, and a killed process loses nothing that it has written.
+SETTINGS = {"fsync": "off"}
+
+
+class Outcome(NamedTuple):
+    """What the rounds of one fault led to; all but `changes` should be 0."""
+
+    changes: int
+    errors: int
+    lost: int
+    illegal: int
+    orphans: int
+
+
+def restart_database(rounds: int, *, through_pgbouncer: bool = False) -> Outcome:
+    """Restart the database at once, as `pg_ctl restart -m immediate` does, again and again."""
+    with memory_dir() as data_dir, EmbeddedPostgres(data_dir, SETTINGS) as postgres:
+        url = postgres.url
+        with pgbouncer(url) if through_pgbouncer else nullcontext(url) as front:
+            with running(MAIN, DATABASE_URL=front.render_as_string(hide_password=False)) as (service, _):
+                writers = Writers(f"http://127.0.0.1:{service.port}")
+                with writers:
+                    for _ in range(rounds):
+                        time.sleep(0.3)
+                        # The immediate shutdown of PostgreSQL, which then is started again.
+                        os.kill(postgres.pid, signal.SIGQUIT)
+                    time.sleep(0.3)
+            return _outcome(url, writers, broken=writers.broken)
+
+
+def kill_service(rounds: int) -> Outcome:
+    """Kill the service with SIGKILL, again and again."""
+    with memory_dir() as data_dir, EmbeddedPostgres(data_dir, SETTINGS) as postgres:
+        outcomes = []
+        for _ in range(rounds):
+            with _service(postgres.url) as service, Writers(f"http://127.0.0.1:{service.port}") as writers:
+                time.sleep(0.3)
+                service.process.kill()
+                service.wait()
+            outcomes.append(_outcome(postgres.url, writers))
+        return Outcome(*map(sum, zip(*outcomes, strict=True)))
+
+
+def terminate_service(rounds: int) -> Outcome:
+    """Stop the service with SIGTERM; a connection that breaks then counts as an error."""
+    with memory_dir() as data_dir, EmbeddedPostgres(data_dir, SETTINGS) as postgres:
+        outcomes = []
+        for _ in range(rounds):
+            with (
+                _service(postgres.url) as service,
+                Writers(f"http://127.0.0.1:{service.port}", keep_alive=False) as writers,
+            ):
+                time.sleep(0.3)
+                service.process.send_signal(signal.SIGTERM)
+                service.wait()
+            outcomes.append(_outcome(postgres.url, writers, broken=writers.broken))
+        return Outcome(*map(sum, zip(*outcomes, strict=True)))
+
+
+@contextmanager
+def _service(url: URL) -> Iterator[Service]:
+    with running(MAIN, DATABASE_URL=url.render_as_string(hide_password=False)) as (service, _):
+        yield service
+
+
+def _outcome(url: URL, writers: Writers, broken: int = 0) -> Outcome:
+    findings = audit(url, writers.acknowledged)
+    return Outcome(
+        changes=len(writers.acknowledged),
+        errors=len(writers.errors) + broken,
+        lost=len(findings.lost),
+        illegal=len(findings.illegal),
+        orphans=len(findings.orphans),
+    )
+
+
+def race_for_a_task(rounds: int) -> Outcome:
+    """Let 1,000 callers in all, 50 at a time, complete, reopen, edit and delete one task."""
+    with memory_dir() as data_dir, EmbeddedPostgres(data_dir, SETTINGS) as postgres:
+        changes = 0
+        with _service(postgres.url) as service, Api(base_url=f"http://127.0.0.1:{service.port}", timeout=60) as api:
+            errors = 0
+            for _ in range(rounds):
+                path = f"/tasks/{api.create_task()['id']}"
+                calls = [
+                    partial(api.patch, f"{path}/complete"),
+                    partial(api.patch, f"{path}/incomplete"),
+                    partial(api.put, path, json={"title": "Other"}),
+                    partial(api.put, path, json={"title": "Another"}),
+                ] * 250
+                calls[900] = partial(api.delete, path)
+                with ThreadPoolExecutor(50) as threads:
+                    statuses = [future.result().status_code for future in [threads.submit(call) for call in calls]]
+                errors += sum(status not in (200, 404) for status in statuses)
+                changes += len(statuses)
+        findings = audit(postgres.url, [])
+        return Outcome(changes, errors, lost=0, illegal=len(findings.illegal), orphans=len(findings.orphans))
+
+
+CHECKS: list[tuple[str, Callable[[int], Outcome], int]] = [
+    ("immediate restarts of the database", restart_database, 50),
+    ("immediate restarts behind PgBouncer", partial(restart_database, through_pgbouncer=True), 50),
+    ("kill -9 of the service", kill_service, 100),
+    ("SIGTERM of the service", terminate_service, 50),
+    ("1,000 racing callers of one task", race_for_a_task, 10),
+]
+
+
+def fuzz(requests: int) -> str:
+    """Send raw requests, and say how much the service's memory grew after the first tenth of them."""
+    with memory_dir() as data_dir, EmbeddedPostgres(data_dir, SETTINGS) as postgres, _service(postgres.url) as service:
+        process = psutil.Process(service.process.pid)
+        fuzzer = Fuzzer("127.0.0.1", service.port, seed=1)
+        fuzzer.run(requests // 10)
+        before = process.memory_info().rss
+        fuzzer.run(requests - requests // 10)
+        grown = (process.memory_info().rss - before) / 2**20
+    return f"{len(fuzzer.server_errors)} answers of 5xx to {requests} requests; memory grew by {grown:.1f} MiB"
+
+
+def model(runs: int, steps: int) -> str:
+    """Hold the API to its model, on a server and a database of its own."""
+    with memory_dir() as data_dir, EmbeddedPostgres(data_dir, NOT_DURABLE) as postgres:
+        prepare_schema(settings_for(postgres.url))
+        template = postgres.url.set(database="template")
+        execute(postgres.url, "CREATE DATABASE template")
+        prepare_schema(settings_for(template))
+
+        @contextmanager
+        def clone() -> Iterator[URL]:
+            name = f"run_{secrets.token_hex(6)}"
+            execute(postgres.url, f"CREATE DATABASE {name} TEMPLATE template")
+            yield postgres.url.set(database=name)
+            execute(postgres.url, f"DROP DATABASE {name} WITH (FORCE)")
+
+        with serve(create_app(settings_for(postgres.url))) as (app, address):
+            hold_to_model(app, address, clone, runs, steps)
+    return f"no divergence in {runs} runs of at most {steps} steps"
+
+
+def main() -> None:
+    """Print a line for each check; exit with 1 where one found anything wrong."""
+    width = max(len(name) for name, _, _ in CHECKS)
+    print(f"{'check':{width}}  rounds  changes  errors  lost  illegal  orphans  seconds")
+    flawless = True
+    for name, check, rounds in CHECKS:
+        started = time.monotonic()
+        outcome = check(rounds)
+        flawless &= not any(outcome[1:])
+        print(
+            f"{name:{width}}  {rounds:6}  {outcome.changes:7}  {outcome.errors:6}  {outcome.lost:4}"
+            f"  {outcome.illegal:7}  {outcome.orphans:7}  {time.monotonic() - started:7.0f}",
+            flush=True,
+        )
+    print("fuzz:  ", fuzz(100_000), flush=True)
+    print("model: ", model(1000, 50), flush=True)
+    sys.exit(not flawless)
+
+
+if __name__ == "__main__":
+    main()
