@@ -47,7 +47,9 @@ def memory_dir() -> Iterator[Path]:
     has_room = memory.is_dir() and shutil.disk_usage(memory).free > 2**30
     path = (memory if has_room else Path(tempfile.gettempdir())) / f"task-backend-test-{secrets.token_hex(4)}"
     yield path
-    shutil.rmtree(path, ignore_errors=True)
+    # A server that was killed has left its socket behind.
+    for directory in (path, EmbeddedPostgres(path).socket_dir):
+        shutil.rmtree(directory, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")

@@ -63,6 +63,13 @@ class Service:
                 return Api(base_url=f"http://127.0.0.1:{self.port}")
         raise AssertionError(f"The service is not up:\n{self.output}")
 
+    def wait_for(self, line: str, times: int = 1) -> None:
+        """Wait until the service has printed `line` so many times."""
+        deadline = time.monotonic() + 30
+        while self.output.count(line) < times:
+            assert time.monotonic() < deadline, self.output
+            time.sleep(0.02)
+
     def stop(self, how: signal.Signals = signal.SIGTERM) -> int:
         """Stop the service and return its exit status, once every process of its own has ended."""
         family = self.family()

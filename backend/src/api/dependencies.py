@@ -30,14 +30,10 @@ Db = Annotated[Database, Depends(get_db)]
 Responses = dict[int | str, dict[str, Any]]
 
 
-def _failure(status_code: int, description: str, example: str, **more: Any) -> Responses:
-    """Describe a failure for the OpenAPI document; `src.exceptions.handlers` answers with it."""
-    content = {"application/json": {"examples": {"failure": {"value": _envelope_of(example)}}}}
+def _failure(status_code: int, description: str, sentence: str, **more: Any) -> Responses:
+    """Describe a failure for the OpenAPI document, which puts the envelope around `sentence`."""
+    content = {"application/json": {"examples": {"failure": {"value": sentence}}}}
     return {status_code: {"model": Failure, "description": description, "content": content, **more}}
-
-
-def _envelope_of(error: str) -> dict[str, Any]:
-    return {"success": False, "data": None, "popup": None, "error": error}
 
 
 BAD_REQUEST = _failure(

@@ -6,6 +6,8 @@ import random
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
+from functools import partial
 from typing import Any
 
 from sqlalchemy import Executable, Row
@@ -85,7 +87,7 @@ class Database:
                 failure = error
                 if not is_transient(error):
                     break
-            log.warning("The database failed a statement (%s); it is repeated", type(failure.orig).__name__)
+            log.warning("The database failed a statement: %s", type(failure.orig).__name__)
             await asyncio.sleep(pause_s)
         raise DatabaseUnavailable from failure
 
@@ -96,7 +98,9 @@ class Database:
         except TimeoutError as error:
             raise DatabaseUnavailable from error
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._threads, self._execute, statement, parameters)
+            # The context goes along, so that what is logged on the thread names its request.
+            execute = partial(copy_context().run, self._execute, statement, parameters)
+            return await asyncio.get_running_loop().run_in_executor(self._threads, execute)
         finally:
             self._free.release()
 

@@ -75,7 +75,7 @@ class EmbeddedPostgres:
         self._log = self.data_dir / "postgresql.log"
         # The path of a Unix socket is limited to about 100 bytes, so it cannot lie in data_dir.
         digest = hashlib.sha256(os.fsencode(self.data_dir)).hexdigest()[:16]
-        self._socket_dir = Path(tempfile.gettempdir()) / f"task-backend-{digest}"
+        self.socket_dir = Path(tempfile.gettempdir()) / f"task-backend-{digest}"
         self._lock: IO[str] | None = None
         self._starting = Lock()
         self._stopping = False
@@ -89,14 +89,14 @@ class EmbeddedPostgres:
             username=_SUPERUSER,
             database="postgres",
             # What is named here, PGHOSTADDR and PGOPTIONS in the environment cannot set.
-            query={"host": str(self._socket_dir), "port": "5432", "hostaddr": "", "options": ""},
+            query={"host": str(self.socket_dir), "port": "5432", "hostaddr": "", "options": ""},
         )
 
     @property
     def psql_command(self) -> str:
         """What to type to look at the data with PostgreSQL's own client."""
         psql = str(self._bin / "psql")
-        return shlex.join([psql, "-h", str(self._socket_dir), "-p", "5432", "-U", _SUPERUSER, "postgres"])
+        return shlex.join([psql, "-h", str(self.socket_dir), "-p", "5432", "-U", _SUPERUSER, "postgres"])
 
     @property
     def pid(self) -> int:
@@ -109,7 +109,7 @@ class EmbeddedPostgres:
         try:
             self._make_private(self.data_dir)
             self._lock_data()
-            self._make_private(self._socket_dir)
+            self._make_private(self.socket_dir)
             self._bin = programs_for(self._account)
             self._end_leftover_server()
             if not self._cluster.exists():
@@ -157,7 +157,7 @@ class EmbeddedPostgres:
             self._server = None
         if self._lock is not None:
             with suppress(OSError):
-                self._socket_dir.rmdir()
+                self.socket_dir.rmdir()
             self._lock.close()
             self._lock = None
 
@@ -252,7 +252,7 @@ class EmbeddedPostgres:
             self._server = subprocess.Popen(
                 [
                     self._bin / "postgres",
-                    *("-D", self._cluster, "-k", self._socket_dir, "-p", "5432"),
+                    *("-D", self._cluster, "-k", self.socket_dir, "-p", "5432"),
                     *(f"--{name}={value}" for name, value in settings.items()),
                 ],
                 stdin=subprocess.DEVNULL,

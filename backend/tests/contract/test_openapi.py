@@ -65,3 +65,32 @@ def test_swagger_ui_is_served(api: Api) -> None:
     response = api.get("/docs")
     assert response.status_code == 200
     assert "/openapi.json" in response.text
+
+
+def test_every_envelope_has_all_four_keys(document: Any) -> None:
+    envelopes = {envelope for envelope, _ in OPERATIONS.values()} | {"Failure"}
+    for name in envelopes:
+        assert document["components"]["schemas"][name]["required"] == ["success", "data", "popup", "error"]
+
+
+def test_every_example_has_all_that_its_schema_requires(document: Any) -> None:
+    schemas = document["components"]["schemas"]
+    for name in ("TaskCreate", "TaskUpdate", "TaskResponse", "HistoryResponse", "Pagination", "WeeklyStats"):
+        for example in schemas[name]["examples"]:
+            assert set(schemas[name].get("required", [])) <= set(example) <= set(schemas[name]["properties"])
+
+
+def test_every_failure_shows_a_sentence(document: Any) -> None:
+    for operations in document["paths"].values():
+        for operation in operations.values():
+            for status_code, response in operation["responses"].items():
+                if not status_code.startswith("2"):
+                    [example] = response["content"]["application/json"]["examples"].values()
+                    assert list(example["value"]) == ["success", "data", "popup", "error"]
+                    assert example["value"]["error"]
+
+
+def test_times_are_marked_as_such(document: Any) -> None:
+    schemas = document["components"]["schemas"]
+    assert schemas["TaskResponse"]["properties"]["created_at"]["format"] == "date-time"
+    assert schemas["WeeklyStats"]["properties"]["week_end"]["format"] == "date-time"

@@ -145,7 +145,10 @@ def test_data_that_postgresql_cannot_use_is_refused_in_one_sentence(data_dir: Pa
     with EmbeddedPostgres(data_dir, NOT_DURABLE):
         pass
     (data_dir / "cluster" / "PG_VERSION").write_text("9.6\n")
-    with pytest.raises(EmbeddedPostgresError, match="database files are incompatible with server"), EmbeddedPostgres(data_dir):
+    with (
+        pytest.raises(EmbeddedPostgresError, match="database files are incompatible with server"),
+        EmbeddedPostgres(data_dir),
+    ):
         pass
 
 

@@ -73,7 +73,7 @@ def test_what_it_acknowledged_outlives_a_kill(data_dir: Path, workers: str) -> N
 
 def test_several_workers_serve_one_database(data_dir: Path) -> None:
     with running(MAIN, DATA_DIR=str(data_dir), WORKERS="2") as (service, api):
-        assert service.output.count("Started server process") == 2
+        service.wait_for("Started server process", times=2)
         for number in range(20):
             with httpx.Client(base_url=api.base_url) as another_connection:
                 another_connection.post("/tasks", json={"title": f"Task {number}"})
