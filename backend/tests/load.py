@@ -11,6 +11,12 @@ from sqlalchemy import URL
 
 from tests.conftest import execute
 
+_AT = "to_char(timezone('UTC', {}), 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')"
+_EVERYTHING = (
+    f"SELECT task_id::text AS id, action_type, NULL AS is_completed, {_AT.format('timestamp')} AS at FROM task_history"
+    f" UNION ALL SELECT id::text, NULL, is_completed, {_AT.format('updated_at')} FROM tasks ORDER BY at"
+)
+
 
 class Change(NamedTuple):
     """A change that a caller was told of. The time of a deletion is not told."""
@@ -101,21 +107,18 @@ class Findings(NamedTuple):
 
 
 def audit(url: URL, acknowledged: list[Change]) -> Findings:
-    """Compare what callers were told, the history and the tasks, each with the others."""
-    to_json = "to_char(timezone('UTC', {}), 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')"
-    history = defaultdict(list)
-    for entry in execute(
-        url,
-        f"SELECT task_id::text, action_type, {to_json.format('timestamp')} AS timestamp"
-        " FROM task_history ORDER BY task_history.timestamp",
-    ):
-        history[entry.task_id].append((entry.action_type, entry.timestamp))
-    tasks = {
-        task.id: task
-        for task in execute(
-            url, f"SELECT id::text, is_completed, {to_json.format('updated_at')} AS updated_at FROM tasks"
-        )
-    }
+    """Compare what callers were told, the history and the tasks, each with the others.
+
+    One statement reads it all, so that a change which a killed service left in flight is seen
+    whole or not at all.
+    """
+    history: dict[str, list[tuple[str, str]]] = defaultdict(list)
+    tasks: dict[str, Any] = {}
+    for row in execute(url, _EVERYTHING):
+        if row.action_type is None:
+            tasks[row.id] = row
+        else:
+            history[row.id].append((row.action_type, row.at))
     known = {Change(task_id, *entry) for task_id, entries in history.items() for entry in entries}
     known |= {Change(task_id, action, None) for task_id, action, _ in known if action == "DELETED"}
     return Findings(
@@ -154,4 +157,4 @@ def _agree(task: Any, entries: list[tuple[str, str]]) -> bool:
         return bool(entries) and entries[-1][0] == "DELETED"
     completions = [action for action, _ in entries if action in ("COMPLETED", "INCOMPLETED")]
     is_completed = completions[-1:] == ["COMPLETED"]
-    return bool(task.is_completed == is_completed and task.updated_at == entries[-1][1])
+    return bool(task.is_completed == is_completed and task.at == entries[-1][1])

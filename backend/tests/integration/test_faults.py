@@ -243,10 +243,13 @@ def test_readiness_follows_the_database_and_liveness_does_not(
 
 @needs_pgbouncer
 def test_the_contract_holds_behind_pgbouncer(server_url: URL) -> None:
-    """The contract tests, in a run of their own through a pooler."""
+    """The contract tests, and those of the statement timeout, in a run of their own through a pooler."""
     with pgbouncer(server_url) as pooler:
         run = subprocess.run(
-            [sys.executable, "-m", "pytest", "-q", "tests/contract"],
+            [
+                *(sys.executable, "-m", "pytest", "-q", "tests/contract"),
+                *("tests/integration/test_transactions.py", "-k", "contract or takes_too_long or leaves_no_limit"),
+            ],
             env={
                 **os.environ,
                 "TEST_DATABASE_URL": server_url.render_as_string(hide_password=False),
