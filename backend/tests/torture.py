@@ -15,6 +15,7 @@ from contextlib import contextmanager, nullcontext
 from functools import partial
 from typing import NamedTuple
 
+import httpx
 import psutil
 from sqlalchemy import URL
 
@@ -109,8 +110,13 @@ def race_for_a_task(rounds: int) -> Outcome:
     """Let 1,000 callers in all, 50 at a time, complete, reopen, edit and delete one task."""
     with memory_dir() as data_dir, EmbeddedPostgres(data_dir, SETTINGS) as postgres:
         changes = 0
-        with _service(postgres.url) as service, Api(base_url=f"http://127.0.0.1:{service.port}", timeout=60) as api:
-            errors = 0
+        errors = 0
+        # A connection for each call: threads that share kept ones can close each other's (httpcore).
+        limits = httpx.Limits(max_keepalive_connections=0)
+        with (
+            _service(postgres.url) as service,
+            Api(base_url=f"http://127.0.0.1:{service.port}", timeout=60, limits=limits) as api,
+        ):
             for _ in range(rounds):
                 path = f"/tasks/{api.create_task()['id']}"
                 calls = [

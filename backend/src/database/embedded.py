@@ -41,7 +41,8 @@ _SUPERUSER = "postgres"
 _START_TIMEOUT_S = 60.0
 _STOP_TIMEOUT_S = 30.0
 _POLL_INTERVAL_S = 0.01
-_RESTART_PAUSE_S = 0.1
+_FIRST_RESTART_PAUSE_S = 0.1
+_LONGEST_RESTART_PAUSE_S = 10.0
 
 # For throwaway clusters: nothing survives a crash, which no test needs.
 NOT_DURABLE = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
@@ -136,6 +137,7 @@ class EmbeddedPostgres:
 
         Callers notice nothing if that is soon enough: what the database fails is repeated.
         """
+        pause_s = _FIRST_RESTART_PAUSE_S
         while self._server is not None:
             self._server.wait()
             with self._starting:
@@ -144,10 +146,12 @@ class EmbeddedPostgres:
                 log.warning("PostgreSQL ended unexpectedly; it is started again")
                 try:
                     self._start()
-                except EmbeddedPostgresError as error:
+                    pause_s = _FIRST_RESTART_PAUSE_S
+                except (EmbeddedPostgresError, OSError) as error:
                     # Processes that the server left behind may need a moment to notice.
                     log.warning("%s", error)
-            time.sleep(_RESTART_PAUSE_S)
+                    pause_s = min(2 * pause_s, _LONGEST_RESTART_PAUSE_S)
+            time.sleep(pause_s)
 
     def _release(self) -> None:
         with self._starting:

@@ -11,6 +11,7 @@ from pathlib import Path
 import psutil
 import psycopg2
 import pytest
+from sqlalchemy.exc import OperationalError
 
 from config import BACKEND
 from src.database.embedded import NOT_DURABLE, EmbeddedPostgres
@@ -185,3 +186,19 @@ def test_a_crowd_of_starts_leaves_one_owner(data_dir: Path) -> None:
 def test_a_connection_is_possible_as_soon_as_the_block_is_entered(data_dir: Path) -> None:
     with EmbeddedPostgres(data_dir, NOT_DURABLE) as postgres:
         psycopg2.connect(host=postgres.url.query["host"], user="postgres", dbname="postgres").close()
+
+
+def test_a_server_that_ends_by_itself_is_started_again(data_dir: Path) -> None:
+    with EmbeddedPostgres(data_dir) as postgres:
+        execute(postgres.url, "CREATE TABLE kept AS SELECT 42 AS answer")
+        killed = postgres.pid
+        os.kill(killed, signal.SIGKILL)
+        deadline = time.monotonic() + 30
+        while True:
+            try:
+                assert execute(postgres.url, "SELECT answer FROM kept") == [(42,)]
+                break
+            except OperationalError:
+                assert time.monotonic() < deadline
+                time.sleep(0.02)
+        assert postgres.pid != killed
