@@ -29,7 +29,15 @@ def error_of(response: httpx.Response, status_code: int) -> str:
 
 
 class Api(httpx.Client):
-    """The API as a caller sees it. The methods below expect success and return `data`."""
+    """The API as a caller sees it. The methods below expect success and return `data`.
+
+    Its pool has no limits: one that has closes connections that other threads are about to use
+    (https://github.com/encode/httpcore/issues/1110).
+    """
+
+    def __init__(self, base_url: str) -> None:
+        limits = httpx.Limits(max_connections=None, max_keepalive_connections=None, keepalive_expiry=None)
+        super().__init__(base_url=base_url, timeout=30, limits=limits)
 
     def create_task(self, title: str = "Buy groceries", **fields: Any) -> Json:
         return data_of(self.post("/tasks", json={"title": title, **fields}), 201, "TASK_CREATED")

@@ -19,7 +19,7 @@ PROGRAM = shutil.which("pgbouncer") or shutil.which("pgbouncer", path="/usr/sbin
 
 CONFIGURATION = """
 [databases]
-* = host={host} port={port} user={user}
+* = host={host} port={port} user={user}{password}
 
 [pgbouncer]
 listen_addr = 127.0.0.1
@@ -52,6 +52,7 @@ def pgbouncer(server: URL) -> Iterator[URL]:
                 host=server.host or server.query["host"],
                 port=server.port or server.query.get("port", 5432),
                 user=server.username,
+                password=f" password={server.password}" if server.password else "",
                 listen_port=listen_port,
                 directory=directory,
             )

@@ -15,7 +15,6 @@ from contextlib import contextmanager, nullcontext
 from functools import partial
 from typing import NamedTuple
 
-import httpx
 import psutil
 from sqlalchemy import URL
 
@@ -111,12 +110,7 @@ def race_for_a_task(rounds: int) -> Outcome:
     with memory_dir() as data_dir, EmbeddedPostgres(data_dir, SETTINGS) as postgres:
         changes = 0
         errors = 0
-        # A connection for each call: threads that share kept ones can close each other's (httpcore).
-        limits = httpx.Limits(max_keepalive_connections=0)
-        with (
-            _service(postgres.url) as service,
-            Api(base_url=f"http://127.0.0.1:{service.port}", timeout=60, limits=limits) as api,
-        ):
+        with _service(postgres.url) as service, Api(f"http://127.0.0.1:{service.port}") as api:
             for _ in range(rounds):
                 path = f"/tasks/{api.create_task()['id']}"
                 calls = [
