@@ -64,7 +64,7 @@ def create_app(settings: Settings) -> FastAPI:
                 allow_methods=["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"],
                 allow_headers=["Authorization", "Content-Type", "X-Request-ID"],
                 allow_credentials=True,
-                expose_headers=["Retry-After", "X-Request-ID"],
+                expose_headers=["Link", "Retry-After", "X-Request-ID"],
             ),
             Middleware(UnexpectedErrors),
             Middleware(TrustedHosts, hosts=settings.trusted_hosts),

@@ -1,5 +1,6 @@
 """An HTTP client that knows the envelope, so that a test states only what matters to it."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import httpx
@@ -62,6 +63,14 @@ class Api(httpx.Client):
 
     def history(self, **parameters: Any) -> Json:
         return data_of(self.get("/history", params=parameters))
+
+    def pages(self, path: str, **parameters: Any) -> Iterator[Json]:
+        """The `data` of a page, and of every page that a Link header leads to."""
+        response = self.get(path, params=parameters)
+        yield data_of(response)
+        while "next" in response.links:
+            response = self.get(response.links["next"]["url"])
+            yield data_of(response)
 
     def history_of(self, task_id: str) -> list[Any]:
         """All entries of a task, oldest first."""

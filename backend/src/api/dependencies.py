@@ -1,6 +1,8 @@
 """What endpoints share: the database, the check of a body's type, and the documented failures."""
 
 from typing import Annotated, Any
+from urllib.parse import quote, urlencode
+from uuid import UUID
 
 from fastapi import Depends, Request
 
@@ -28,6 +30,20 @@ async def require_json(request: Request) -> None:
 Db = Annotated[Database, Depends(get_db)]
 
 Responses = dict[int | str, dict[str, Any]]
+
+_LINK = {"description": '`<…>; rel="next"`, to the next page, where there is one.', "schema": {"type": "string"}}
+PAGED: Responses = {200: {"headers": {"Link": _LINK}}}
+
+
+def link_to_next(request: Request, cursor: str | None, **parameters: str | UUID | int | None) -> dict[str, str]:
+    """Return the header (RFC 8288) that leads to the next page of `request`, which had these `parameters`.
+
+    The link is a path, and not a URL, which would have to be built from the caller's Host header.
+    """
+    if cursor is None:
+        return {}
+    given = {name: value for name, value in {**parameters, "cursor": cursor}.items() if value is not None}
+    return {"Link": f'<{quote(request.scope["path"])}?{urlencode(given)}>; rel="next"'}
 
 
 def _failure(status_code: int, description: str, sentence: str, **more: Any) -> Responses:

@@ -10,7 +10,7 @@ from config import DatabasePool, Settings
 
 
 def create_database_engine(settings: Settings) -> Engine:
-    """Return an engine whose every execution is one transaction, bounded by the statement timeout."""
+    """Return an engine whose every statement is a transaction of its own."""
     url = settings.require_database_url()
     pool: dict[str, Any] = {"poolclass": NullPool}
     if _keeps_connections(url, settings.database_pool):
@@ -22,12 +22,9 @@ def create_database_engine(settings: Settings) -> Engine:
         isolation_level="AUTOCOMMIT",
         skip_autocommit_rollback=True,
         pool_reset_on_return=None,
-        hide_parameters=True,
-        echo=settings.debug,
         connect_args=connect_args(settings),
         **pool,
     )
-    _limit_statements(engine, settings.statement_timeout_s)
     _replace_closed_connections(engine)
     return engine
 
@@ -52,21 +49,6 @@ def _keeps_connections(url: URL, pool: DatabasePool) -> bool:
         # Neon suspends idle computes and pools connections on its own side.
         return not (url.host or "").endswith(".neon.tech")
     return pool is DatabasePool.QUEUE
-
-
-def _limit_statements(engine: Engine, timeout_s: float) -> None:
-    """Let the server end any statement, and with it any wait for a lock, after `timeout_s`.
-
-    The limit travels with the statement, in the same message and transaction: a pooler in
-    transaction mode refuses start-up options and would hand a session's SET to other clients.
-    """
-    limit = f"SET LOCAL statement_timeout = {round(timeout_s * 1000)}; "
-
-    @event.listens_for(engine, "before_cursor_execute", retval=True)
-    def add_limit(
-        connection: Any, cursor: Any, statement: str, parameters: Any, context: Any, executemany: bool
-    ) -> tuple[str, Any]:
-        return limit + statement, parameters
 
 
 def _replace_closed_connections(engine: Engine) -> None:

@@ -3,7 +3,7 @@
 SQLSTATEs are PostgreSQL's: https://www.postgresql.org/docs/current/errcodes-appendix.html
 """
 
-from sqlalchemy.exc import DBAPIError, OperationalError
+import psycopg2
 
 # Soon over: connections that fail or are lost (08), too many of them, a server that stops or
 # starts, a serialization failure, a deadlock. The same statement can succeed the next time.
@@ -16,25 +16,19 @@ _UNAVAILABLE = ("53", "57", "55P03")
 _UNIQUE_VIOLATION = "23505"
 
 
-def is_transient(error: DBAPIError) -> bool:
+def is_transient(error: psycopg2.Error) -> bool:
     """Tell whether the statement that failed is worth repeating."""
-    sqlstate = _sqlstate(error)
-    if sqlstate is None:
+    if error.pgcode is None:
         # libpq gives no SQLSTATE when it cannot connect or loses the connection.
-        return isinstance(error, OperationalError) or error.connection_invalidated
-    return sqlstate.startswith(_TRANSIENT)
+        return isinstance(error, psycopg2.OperationalError | psycopg2.InterfaceError)
+    return error.pgcode.startswith(_TRANSIENT)
 
 
-def is_unavailable(error: DBAPIError) -> bool:
+def is_unavailable(error: psycopg2.Error) -> bool:
     """Tell whether the database, and not the statement, is at fault."""
-    return is_transient(error) or (_sqlstate(error) or "").startswith(_UNAVAILABLE)
+    return is_transient(error) or (error.pgcode or "").startswith(_UNAVAILABLE)
 
 
-def is_unique_violation(error: DBAPIError) -> bool:
+def is_unique_violation(error: psycopg2.Error) -> bool:
     """Tell whether the statement inserted an id that is there already."""
-    return _sqlstate(error) == _UNIQUE_VIOLATION
-
-
-def _sqlstate(error: DBAPIError) -> str | None:
-    sqlstate: str | None = getattr(error.orig, "pgcode", None)
-    return sqlstate
+    return error.pgcode == _UNIQUE_VIOLATION

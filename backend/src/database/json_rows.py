@@ -14,10 +14,16 @@ _UTC: ColumnElement[str] = literal_column("'UTC'")
 _FORMAT: ColumnElement[str] = literal_column(f"'{RFC3339_FORMAT}'")
 
 
-def json_rows(rows: FromClause) -> Select[str]:
-    """Return a SELECT of one column: each of `rows` as a JSON object, with times as RFC 3339."""
+def json_rows(rows: FromClause, *position: str) -> Select[Any]:
+    """Return a SELECT of `json`: each of `rows` as a JSON object, with times as RFC 3339.
+
+    Where the columns are named that `rows` are ordered by, it has a second column: the row's `position`.
+    """
     item = select(*(_wire_form(column) for column in rows.c)).subquery("item")
-    return select(cast(func.row_to_json(item.table_valued()), Text).label("json"))
+    json = select(cast(func.row_to_json(item.table_valued()), Text).label("json"))
+    if not position:
+        return json
+    return json.add_columns(func.concat_ws(" ", *(item.c[name] for name in position)).label("position"))
 
 
 def _wire_form(column: ColumnElement[Any]) -> ColumnElement[Any]:

@@ -4,6 +4,7 @@ import logging
 import time
 from functools import cache
 
+import psycopg2
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
@@ -14,11 +15,12 @@ from alembic import command
 from config import BACKEND, ConfigurationError, Settings
 from src.database.database import Database
 from src.database.faults import is_transient
+from src.database.statement import Statement
 from src.exceptions.errors import SchemaOutdated
 
 log = logging.getLogger(__name__)
 
-
+_REVISION = Statement(text("SELECT version_num FROM alembic_version"))
 _PAUSE_S = 0.5
 
 
@@ -43,7 +45,11 @@ def prepare_schema(settings: Settings) -> None:
         except DBAPIError as error:
             # libpq's first line names the host and the reason, and never the password.
             reason = str(error.orig).strip().splitlines()[0]
-            if not is_transient(error) or time.monotonic() > deadline:
+            if (
+                not isinstance(error.orig, psycopg2.Error)
+                or not is_transient(error.orig)
+                or time.monotonic() > deadline
+            ):
                 raise ConfigurationError(f"The database cannot be used: {reason}.") from error
         log.warning("Waiting for the database: %s", reason)
         time.sleep(_PAUSE_S)
@@ -55,10 +61,10 @@ async def require_current_schema(database: Database) -> None:
     A probe wants to know how it is now, so nothing is repeated.
     """
     try:
-        rows = await database.run(text("SELECT version_num FROM alembic_version"), repeat_budget_s=0)
-    except DBAPIError as error:
+        rows = await database.run(_REVISION, repeat_budget_s=0)
+    except psycopg2.Error as error:
         raise SchemaOutdated from error
-    if [row.version_num for row in rows] != [_head()]:
+    if rows != [(_head(),)]:
         raise SchemaOutdated
 
 

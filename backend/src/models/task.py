@@ -6,7 +6,7 @@ from uuid import UUID
 from sqlalchemy import CheckConstraint, DateTime, Index, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from src.database.base import Base
+from src.database.base import Base, expressible
 from src.utils.validators import DESCRIPTION_MAX_LENGTH, TITLE_MAX_LENGTH, VISIBLE_CHARACTER
 
 
@@ -29,9 +29,7 @@ class Task(Base):
         CheckConstraint(f"title ~ '{VISIBLE_CHARACTER}'", name="title_visible"),
         CheckConstraint(f"char_length(description) <= {DESCRIPTION_MAX_LENGTH}", name="description_length"),
         CheckConstraint("is_completed = (completed_at IS NOT NULL)", name="completed_at_consistent"),
+        *(expressible(column) for column in ("created_at", "updated_at", "completed_at")),
         # The order of the task list.
         Index("ix_tasks_is_completed_created_at_id", "is_completed", created_at.desc(), "id"),
-        # The weekly counts.
-        Index("ix_tasks_created_at", "created_at"),
-        Index("ix_tasks_completed_at", "completed_at"),
     )

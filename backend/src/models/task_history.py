@@ -7,7 +7,7 @@ from uuid import UUID
 from sqlalchemy import DateTime, Enum, Index, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from src.database.base import Base
+from src.database.base import Base, expressible
 
 
 class ActionType(StrEnum):
@@ -37,7 +37,9 @@ class TaskHistory(Base):
     timestamp: Mapped[datetime] = mapped_column(DateTime(timezone=True))
 
     __table_args__ = (
-        # The order of the log, of one task and of all; history_id settles equal timestamps.
+        expressible("timestamp"),
+        # The order of the log, of one task, of one action and of all; history_id settles equal timestamps.
         Index("ix_task_history_task_id_timestamp_history_id", "task_id", timestamp.desc(), history_id.desc()),
+        Index("ix_task_history_action_type_timestamp_history_id", "action_type", timestamp.desc(), history_id.desc()),
         Index("ix_task_history_timestamp_history_id", timestamp.desc(), history_id.desc()),
     )

@@ -1,35 +1,20 @@
 """The audit log: writing it, reading it, and the counts of the dashboard."""
 
 from datetime import datetime, timedelta
-from functools import cache
 from uuid import UUID
 
-from sqlalchemy import (
-    CTE,
-    ColumnElement,
-    DateTime,
-    ScalarSelect,
-    Select,
-    String,
-    Uuid,
-    bindparam,
-    exists,
-    func,
-    insert,
-    literal,
-    select,
-    text,
-)
+from sqlalchemy import CTE, ColumnElement, Uuid, bindparam, exists, insert, literal, select
 
 from src.database.database import Database
-from src.database.json_rows import json_rows
-from src.models import ActionType, Task, TaskHistory
+from src.models import ActionType, TaskHistory
 from src.schemas.history import Pagination
 from src.schemas.stats import WeeklyStats
+from src.services.counting import WEEKLY_COUNTS
+from src.services.history_page import page_of_history
+from src.utils.cursors import Page, cursor_to
 from src.utils.json_text import JsonText, json_object
 from src.utils.timestamps import utc_now, week_bounds
 
-_tasks = Task.__table__.c
 _history = TaskHistory.__table__.c
 
 
@@ -67,68 +52,43 @@ class HistoryService:
         offset: int | None = None,
         task_id: UUID | None = None,
         action_type: ActionType | None = None,
-    ) -> JsonText:
+        after: str | None = None,
+    ) -> Page:
         """Return a page of the log, newest first, as JSON of `PaginatedHistory`.
 
-        `page` counts from 1 and wins over `offset`; with neither, it is the first page.
+        `page` counts from 1 and wins over `offset`; with neither, it is the first page. With
+        `after`, an `EntryCursor`, it is the page that follows that position, and they do not count.
         """
-        first = offset or 0 if page is None else (page - 1) * limit
-        filters = {"task_id": task_id, "action_type": action_type}
-        given = {name: value for name, value in filters.items() if value is not None}
-        [row] = await self._database.run(_page_of_history(frozenset(given)), {"limit": limit, "offset": first, **given})
-        pagination = Pagination.of(total_count=row.total_count, offset=first, limit=limit)
-        return json_object(items=row.items, pagination=pagination.model_dump_json())
+        given: dict[str, object] = {}
+        if task_id is not None:
+            given["task_id"] = task_id
+        if action_type is not None:
+            given["action_type"] = action_type
+        if after is not None:
+            given["after_timestamp"], given["after_id"] = after.split()
+        else:
+            given["offset"] = offset or 0 if page is None else (page - 1) * limit
+        [row] = await self._database.run(page_of_history(frozenset(given)), {"limit": limit, **given})
+        total_count, first, items, last_position = row
+        pagination = Pagination.of(total_count=total_count, offset=first, limit=limit)
+        return Page(
+            json_object(items=items, pagination=pagination.model_dump_json()),
+            cursor_to(last_position) if pagination.has_next and last_position else None,
+        )
 
     async def get_weekly_stats(self, now: datetime | None = None) -> JsonText:
         """Return the counts of the week of `now` (an aware time; default: the present) as JSON of `WeeklyStats`."""
         start, end = week_bounds(now or utc_now())
-        [row] = await self._database.run(_WEEKLY_COUNTS, {"week_start": start, "week_end": end})
-        total_incomplete = row.total_tasks - row.total_completed
-        return JsonText(
-            WeeklyStats(
-                **row._mapping,
-                total_incomplete=total_incomplete,
-                week_start=start,
-                week_end=end - timedelta(seconds=1),
-            ).model_dump_json()
+        last_moment = end - timedelta(seconds=1)
+        [row] = await self._database.run(WEEKLY_COUNTS, {"first_day": start.date(), "last_day": last_moment.date()})
+        created_this_week, completed_this_week, total_completed, total_tasks = row
+        stats = WeeklyStats(
+            tasks_created_this_week=created_this_week,
+            tasks_completed_this_week=completed_this_week,
+            total_completed=total_completed,
+            total_incomplete=total_tasks - total_completed,
+            total_tasks=total_tasks,
+            week_start=start,
+            week_end=last_moment,
         )
-
-
-@cache
-def _page_of_history(filters: frozenset[str]) -> Select[int, str]:
-    """The statement for a page of the entries that match `filters`, names of columns."""
-    matching = select(TaskHistory.__table__).where(
-        *(_history[name] == bindparam(name, type_=_history[name].type) for name in sorted(filters))
-    )
-    page = (
-        matching.order_by(_history.timestamp.desc(), _history.history_id.desc())
-        .limit(bindparam("limit"))
-        .offset(bindparam("offset"))
-        .subquery("page")
-    )
-    items = json_rows(page).subquery("item")
-    total_count = select(func.count()).select_from(matching.subquery("matching")).scalar_subquery()
-    # The order of the rows of a subquery is kept by the aggregate over it.
-    as_array = select(func.concat("[", func.string_agg(items.c.json, text("','")), "]", type_=String)).scalar_subquery()
-    return select(total_count.label("total_count"), as_array.label("items"))
-
-
-def _count_of_tasks(*criteria: ColumnElement[bool]) -> ScalarSelect[int]:
-    return select(func.count()).select_from(Task.__table__).where(*criteria).scalar_subquery()
-
-
-def _within_week(moment: ColumnElement[datetime]) -> ColumnElement[bool]:
-    start, end = (
-        bindparam("week_start", type_=DateTime(timezone=True)),
-        bindparam("week_end", type_=DateTime(timezone=True)),
-    )
-    return (moment >= start) & (moment < end)
-
-
-# One count each, so that each can use its own index, but one statement: all are of one instant.
-_WEEKLY_COUNTS = select(
-    _count_of_tasks(_within_week(_tasks.created_at)).label("tasks_created_this_week"),
-    _count_of_tasks(_within_week(_tasks.completed_at)).label("tasks_completed_this_week"),
-    _count_of_tasks(_tasks.is_completed).label("total_completed"),
-    _count_of_tasks().label("total_tasks"),
-)
+        return JsonText(stats.model_dump_json())

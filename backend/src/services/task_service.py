@@ -38,10 +38,13 @@ from sqlalchemy import (
 
 from src.database.database import Database, Rows
 from src.database.json_rows import json_rows
+from src.database.statement import Statement
 from src.exceptions.errors import TaskNotFound
 from src.models import ActionType, Task
 from src.services.history_service import HistoryService
-from src.utils.json_text import JsonText, json_array
+from src.services.task_list import ALL_TASKS, COMPLETE_TASKS, INCOMPLETE_TASKS, page_of_tasks
+from src.utils.cursors import Page, cursor_to
+from src.utils.json_text import JsonFile, JsonText, json_array
 
 _tasks = Task.__table__.c
 _JSON_NULL = literal_column("'null'", Text).label("json")
@@ -50,8 +53,8 @@ _JSON_NULL = literal_column("'null'", Text).label("json")
 class Change(NamedTuple):
     """The statement that makes a change, and its answer if it was committed and the connection lost."""
 
-    statement: Select[str]
-    if_committed: Select[str]
+    statement: Statement
+    if_committed: Statement
 
 
 class TaskService:
@@ -67,9 +70,24 @@ class TaskService:
         """Create an incomplete task and return it."""
         return await self._change(_CREATE, uuid4(), title=title, description=description)
 
-    async def get_all_tasks(self) -> JsonText:
-        """Return every task: incomplete before complete, then newest first, then by id."""
-        return json_array(row.json for row in await self._database.run(_LIST))
+    async def get_all_tasks(self, is_completed: bool | None = None) -> JsonFile:
+        """Return every task, or every complete or incomplete one: incomplete first, then newest first, then by id."""
+        lists = {None: ALL_TASKS, False: INCOMPLETE_TASKS, True: COMPLETE_TASKS}
+        return await self._database.copy(lists[is_completed])
+
+    async def get_tasks_paginated(self, limit: int, after: str | None = None, is_completed: bool | None = None) -> Page:
+        """Return the first `limit` tasks of that list, or the first that follow `after`, a `TaskCursor`."""
+        parts: tuple[bool, ...] = (False, True) if is_completed is None else (is_completed,)
+        cursor_part = None
+        # One more than asked for, which tells whether there is more.
+        parameters: dict[str, Any] = {"limit": limit + 1}
+        if after is not None:
+            completeness, parameters["after_created_at"], parameters["after_id"] = after.split()
+            cursor_part = completeness == "t"
+            parts = tuple(part for part in parts if part >= cursor_part)
+        rows = await self._database.run(page_of_tasks(parts, cursor_part), parameters) if parts else []
+        next_cursor = cursor_to(rows[limit - 1][1]) if len(rows) > limit else None
+        return Page(json_array(json for json, _ in rows[:limit]), next_cursor)
 
     async def get_task(self, task_id: UUID) -> JsonText:
         """Return the task. Raises `TaskNotFound`."""
@@ -103,7 +121,8 @@ def _one(rows: Rows) -> JsonText:
     """The answer to a statement on one task, which has no row where there is no such task."""
     if not rows:
         raise TaskNotFound
-    return JsonText(rows[0].json)
+    [[json]] = rows
+    return JsonText(json)
 
 
 def _existing_task() -> Select[Any]:
@@ -209,14 +228,11 @@ def _delete() -> Select[str]:
 
 
 # The statements are built once, here; a request only binds its values.
-_LIST = json_rows(
-    select(Task.__table__).order_by(_tasks.is_completed, _tasks.created_at.desc(), _tasks.id).subquery("task")
-)
-_GET = json_rows(_existing_task().subquery("task"))
+_GET = Statement(json_rows(_existing_task().subquery("task")))
 
-_get_if_logged = json_rows(_existing_task().where(HistoryService.is_logged()).subquery("task"))
-_CREATE = Change(_create(), _get_if_logged)
-_UPDATE = Change(_update(), _get_if_logged)
-_COMPLETE = Change(_complete(), _get_if_logged)
-_INCOMPLETE = Change(_incomplete(), _get_if_logged)
-_DELETE = Change(_delete(), select(_JSON_NULL).where(HistoryService.is_logged()))
+_get_if_logged = Statement(json_rows(_existing_task().where(HistoryService.is_logged()).subquery("task")))
+_CREATE = Change(Statement(_create()), _get_if_logged)
+_UPDATE = Change(Statement(_update()), _get_if_logged)
+_COMPLETE = Change(Statement(_complete()), _get_if_logged)
+_INCOMPLETE = Change(Statement(_incomplete()), _get_if_logged)
+_DELETE = Change(Statement(_delete()), Statement(select(_JSON_NULL).where(HistoryService.is_logged())))

@@ -1,31 +1,51 @@
 """Responses in the envelope. Nothing else in the service writes a body."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
+from starlette.types import Receive, Scope, Send
 
-from src.utils.json_text import NULL, JsonText, json_object
+from src.utils.json_text import NULL, JsonFile, JsonText, json_object
+
+_MEDIA_TYPE = "application/json"
 
 
-def success(data: JsonText, popup: str | None = None, status_code: int = 200) -> Response:
+def success(
+    data: JsonText, popup: str | None = None, status_code: int = 200, headers: Mapping[str, str] | None = None
+) -> Response:
     """Return the response that carries `data` in the envelope, with the code of the toast to show."""
-    return _envelope(status_code, success=True, data=data, popup=popup, error=None)
+    body = json_object(success="true", data=data, popup=json.dumps(popup), error="null")
+    return Response(body, status_code, headers, _MEDIA_TYPE)
+
+
+def streamed_success(data: JsonFile) -> Response:
+    """Return the response that carries `data` in the envelope, read as fast as the caller takes it."""
+    return _Streamed(data)
 
 
 def failure(status_code: int, error: str, headers: Mapping[str, str] | None = None) -> Response:
     """Return the response that tells the caller of `error`, one readable sentence."""
-    return _envelope(status_code, headers, success=False, data=NULL, popup=None, error=error)
+    body = json_object(success="false", data=NULL, popup="null", error=json.dumps(error))
+    return Response(body, status_code, headers, _MEDIA_TYPE)
 
 
-def _envelope(
-    status_code: int,
-    headers: Mapping[str, str] | None = None,
-    *,
-    success: bool,
-    data: JsonText,
-    popup: str | None,
-    error: str | None,
-) -> Response:
-    body = json_object(success=json.dumps(success), data=data, popup=json.dumps(popup), error=json.dumps(error))
-    return Response(body, status_code, headers, media_type="application/json")
+class _Streamed(StreamingResponse):
+    _BEFORE, _AFTER = json_object(success="true", data=JsonText("|"), popup="null", error="null").encode().split(b"|")
+
+    def __init__(self, data: JsonFile) -> None:
+        self._data = data
+        length = len(self._BEFORE) + data.size() + len(self._AFTER)
+        super().__init__(self._body(), headers={"Content-Length": str(length)}, media_type=_MEDIA_TYPE)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._data.close()
+
+    async def _body(self) -> AsyncIterator[bytes]:
+        yield self._BEFORE
+        for chunk in self._data.chunks():
+            yield chunk
+        yield self._AFTER

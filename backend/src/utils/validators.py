@@ -72,6 +72,13 @@ def check_integer(value: object, minimum: int, maximum: int) -> int:
     raise PydanticCustomError("integer", f"must be an integer from {minimum} to {maximum}")
 
 
+def check_boolean(value: object) -> bool:
+    """Accept `true` and `false`, and none of the other words that pydantic knows for them."""
+    if value in ("true", "false"):
+        return value == "true"
+    raise PydanticCustomError("boolean", "must be true or false")
+
+
 def check_uuid(value: object) -> UUID:
     """Accept the canonical form of a UUID (RFC 9562), and none of the others that Python knows."""
     if isinstance(value, str) and _uuid.fullmatch(value):
@@ -95,6 +102,7 @@ Title = Annotated[
 Description = Annotated[
     str, BeforeValidator(check_description), _json_schema(f"^{_STORABLE}$", 0, DESCRIPTION_MAX_LENGTH)
 ]
+Boolean = Annotated[bool, BeforeValidator(check_boolean)]
 TaskId = Annotated[UUID, BeforeValidator(check_uuid)]
 
 

@@ -5,7 +5,7 @@ from uuid import uuid4
 
 import pytest
 
-from tests.client import Api, error_of
+from tests.client import Api, data_of, error_of
 
 PAGINATION = ["total_count", "total_pages", "current_page", "page_size", "has_next", "has_prev"]
 
@@ -169,3 +169,34 @@ OFFSET_RANGE = "offset: must be an integer from 0 to 9007199254740991"
 )
 def test_a_parameter_out_of_range_is_refused_with_the_range(api: Api, query: str, error: str) -> None:
     assert error_of(api.get(f"/history?{query}"), 400) == error
+
+
+@pytest.mark.parametrize("limit", [1, 4, 10, 25])
+def test_links_lead_through_the_whole_log(api: Api, entries: list[dict[str, Any]], limit: int) -> None:
+    pages = list(api.pages("/history", limit=limit))
+    assert pages == [api.history(page=number, limit=limit) for number in range(1, len(pages) + 1)]
+    assert [entry for page in pages for entry in page["items"]] == entries
+
+
+def test_links_keep_the_filters(api: Api, entries: list[dict[str, Any]]) -> None:
+    task_id = entries[7]["task_id"]
+    for number in range(5):
+        api.update_task(task_id, title=f"Other {number}")
+    for filters in ({"task_id": task_id}, {"action_type": "UPDATED"}, {"task_id": task_id, "action_type": "UPDATED"}):
+        pages = list(api.pages("/history", limit=2, **filters))
+        assert len(pages) == 3
+        assert [entry for page in pages for entry in page["items"]] == api.history(limit=100, **filters)["items"]
+
+
+def test_a_link_leads_on_although_entries_are_added(api: Api, entries: list[dict[str, Any]]) -> None:
+    response = api.get("/history", params={"page": 2, "limit": 5})
+    api.create_task()
+    following = data_of(api.get(response.links["next"]["url"]))
+    assert following["items"] == entries[10:15]
+    # The new entry lies before the page, and so moves it on.
+    assert list(following["pagination"].values()) == [26, 6, 3, 5, True, True]
+
+
+def test_a_cursor_wins_over_the_page(api: Api, entries: list[dict[str, Any]]) -> None:
+    link = api.get("/history?limit=5").links["next"]["url"]
+    assert api.get(f"{link}&page=4&offset=3").json() == api.get(link).json()

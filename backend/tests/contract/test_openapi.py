@@ -7,7 +7,7 @@ import pytest
 from tests.client import Api
 
 OPERATIONS = {
-    ("get", "/tasks"): ("TasksListed", {"200", "503"}),
+    ("get", "/tasks"): ("TasksListed", {"200", "400", "503"}),
     ("post", "/tasks"): ("TaskCreated", {"201", "400", "413", "415", "503"}),
     ("get", "/tasks/{task_id}"): ("TaskFetched", {"200", "400", "404", "503"}),
     ("put", "/tasks/{task_id}"): ("TaskUpdated", {"200", "400", "404", "413", "415", "503"}),

@@ -1,10 +1,11 @@
 """GET /tasks and GET /tasks/{id}."""
 
+from typing import Any
 from uuid import uuid4
 
 import pytest
 
-from tests.client import Api, error_of
+from tests.client import Api, data_of, error_of
 from tests.conftest import Sql
 
 
@@ -59,3 +60,67 @@ def test_a_malformed_id_is_refused(api: Api, task_id: str) -> None:
 def test_unknown_query_parameters_are_ignored(api: Api) -> None:
     task = api.create_task()
     assert api.get("/tasks", params={"color": "green"}).json()["data"] == [task]
+
+
+@pytest.fixture
+def tasks(api: Api, sql: Sql) -> list[Any]:
+    """Eleven tasks as they are listed: of some moments in both parts of the list, three of one moment each."""
+    sql(
+        "INSERT INTO tasks SELECT gen_random_uuid(), 'Task', NULL, number % 2 = 0, at, at,"
+        " CASE WHEN number % 2 = 0 THEN at END FROM generate_series(1, 11) AS number,"
+        " LATERAL (SELECT timestamptz '2026-11-20 12:00Z' + number / 6 * interval '1 hour' AS at) AS moment"
+    )
+    return api.list_tasks()
+
+
+@pytest.mark.parametrize("limit", [1, 2, 3, 5, 6, 10, 11, 100])
+@pytest.mark.parametrize("is_completed", [None, False, True])
+def test_links_lead_through_the_whole_list(api: Api, tasks: list[Any], limit: int, is_completed: bool | None) -> None:
+    wanted = [task for task in tasks if is_completed in (None, task["is_completed"])]
+    filters = {} if is_completed is None else {"is_completed": str(is_completed).lower()}
+
+    pages = list(api.pages("/tasks", limit=limit, **filters))
+
+    assert [task for page in pages for task in page] == wanted
+    assert [len(page) for page in pages[:-1]] == [limit] * (len(pages) - 1)
+    assert 1 <= len(pages[-1]) <= limit
+
+
+def test_tasks_are_filtered_by_completeness(api: Api, tasks: list[Any]) -> None:
+    for word, is_completed in (("true", True), ("false", False)):
+        listed = data_of(api.get("/tasks", params={"is_completed": word}))
+        assert listed == [task for task in tasks if task["is_completed"] == is_completed]
+
+
+def test_a_link_leads_on_although_the_list_changes(api: Api, tasks: list[Any]) -> None:
+    first_page = api.get("/tasks?limit=2")
+    # The page's last task moves to the other part of the list, a new one comes before, the next one goes.
+    api.complete_task(tasks[1]["id"])
+    api.create_task()
+    api.delete_task(tasks[2]["id"])
+    assert data_of(api.get(first_page.links["next"]["url"])) == tasks[3:5]
+
+
+def test_a_cursor_alone_gives_a_page_of_a_hundred(api: Api, sql: Sql) -> None:
+    sql("INSERT INTO tasks SELECT gen_random_uuid(), 'x', NULL, false, now(), now() FROM generate_series(1, 103)")
+    link = api.get("/tasks?limit=1").links["next"]["url"]
+    response = api.get("/tasks", params={"cursor": link.partition("cursor=")[2]})
+    assert len(data_of(response)) == 100
+    assert len(data_of(api.get(response.links["next"]["url"]))) == 2
+
+
+def test_a_link_is_a_path_of_the_same_version(api: Api, tasks: list[Any]) -> None:
+    for path in ("/tasks", "/api/v1/tasks"):
+        link = api.get(path, params={"limit": 1, "is_completed": "false"}, headers={"Host": "evil.example"})
+        assert link.links["next"]["url"].startswith(f"{path}?limit=1&is_completed=false&cursor=f")
+    assert "link" not in api.get("/tasks").headers
+    assert "link" not in api.get("/tasks?limit=100").headers
+
+
+def test_a_cursor_into_the_other_part_of_the_list_leads_there(api: Api, tasks: list[Any]) -> None:
+    incomplete = [task for task in tasks if not task["is_completed"]]
+    complete = [task for task in tasks if task["is_completed"]]
+    cursor = api.get(f"/tasks?limit={len(incomplete)}").links["next"]["url"].partition("cursor=")[2]
+    assert data_of(api.get(f"/tasks?is_completed=true&cursor={cursor}")) == complete
+    beyond = f"/tasks?is_completed=false&cursor=t{cursor[1:]}"
+    assert data_of(api.get(beyond)) == []

@@ -18,7 +18,7 @@ from src.database.base import Base
 from src.database.migrate import prepare_schema
 from tests.conftest import Sql, execute, settings_for
 
-TABLES = "'tasks'::regclass, 'task_history'::regclass"
+TABLES = "'tasks'::regclass, 'task_history'::regclass, 'counts'::regclass, 'count_changes'::regclass"
 DEFINITIONS = {
     "columns": "SELECT attrelid::regclass::text, attname, format_type(atttypid, atttypmod), attnotnull"
     f" FROM pg_attribute WHERE attrelid IN ({TABLES}) AND attnum > 0 ORDER BY 1, attnum",
@@ -48,7 +48,7 @@ def test_upgrade_makes_the_schema_and_downgrade_removes_it_all(empty_database: C
     url = empty_database()
 
     assert alembic(url, "upgrade", "head").returncode == 0
-    assert tables(url) == {"tasks", "task_history", "alembic_version"}
+    assert tables(url) == {"tasks", "task_history", "counts", "count_changes", "alembic_version"}
 
     assert alembic(url, "downgrade", "base").returncode == 0
     assert tables(url) == {"alembic_version"}
@@ -102,7 +102,7 @@ def test_of_many_that_start_at_once_one_migrates(empty_database: Callable[[], UR
     with ThreadPoolExecutor(8) as threads:
         started = [threads.submit(run_python, url, "prepare_schema(load_settings())") for _ in range(8)]
     assert [process.result().stderr for process in started] == [""] * 8
-    assert execute(url, "SELECT version_num FROM alembic_version") == [("0001",)]
+    assert execute(url, "SELECT version_num FROM alembic_version") == [("0002",)]
 
 
 def run_python(url: URL, statement: str) -> subprocess.CompletedProcess[str]:

@@ -1,31 +1,34 @@
-"""One request, one statement; and the indexes that the statements use."""
+"""One request, one statement, one round trip; and the indexes that the statements use."""
 
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Mapping
 from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
-from sqlalchemy import event
+from fastapi import FastAPI
+from sqlalchemy import URL
 
-from src.database.database import Database
+from src.database.database import Database, Rows
+from src.database.statement import Statement
 from src.models import ActionType
 from src.services.history_service import HistoryService
 from src.services.task_service import TaskService
+from src.utils.json_text import JsonFile
 from tests.client import Api
-from tests.conftest import Sql
+from tests.conftest import Sql, settings_for
+from tests.proxy import Proxy
 
 
 @pytest.fixture
-def statements(database: Database) -> Iterator[list[str]]:
-    """What is sent to the database from here on."""
-    sent: list[str] = []
-
-    def note(connection: Any, cursor: Any, statement: str, *_: Any) -> None:
-        sent.append(statement)
-
-    event.listen(database.engine, "before_cursor_execute", note)
-    yield sent
-    event.remove(database.engine, "before_cursor_execute", note)
+def messages(live_app: tuple[FastAPI, str], database_url: URL, api: Api) -> Iterator[list[str]]:
+    """What the service sends to the database, on the wire."""
+    app, _ = live_app
+    proxy = Proxy(database_url)
+    with proxy.running() as url:
+        database = app.state.database = Database(settings_for(url, database_pool_size=1))
+        yield proxy.messages
+        database.close()
 
 
 REQUESTS = {
@@ -37,30 +40,49 @@ REQUESTS = {
     "complete": ("PATCH", "/tasks/{id}/complete", None),
     "incomplete": ("PATCH", "/tasks/{id}/incomplete", None),
     "delete": ("DELETE", "/tasks/{id}", None),
-    "history": ("GET", "/history?task_id={id}&action_type=CREATED&page=2&limit=5", None),
+    "page of tasks": ("GET", "/tasks?limit=1&is_completed=false", None),
+    "next page of tasks": ("GET", f"/tasks?cursor=f{'0' * 48}", None),
+    "history": ("GET", "/history?page=200", None),
+    "history of a task": ("GET", "/history?task_id={id}&action_type=CREATED&page=2&limit=5", None),
+    "next page of the history": ("GET", f"/history?cursor={'0' * 48}", None),
+    "ready": ("GET", "/health/ready", None),
     "stats": ("GET", "/stats/weekly", None),
     "not found": ("PATCH", f"/tasks/{uuid4()}/complete", None),
 }
 
 
 @pytest.mark.parametrize("name", REQUESTS)
-def test_a_request_is_one_statement(api: Api, statements: list[str], name: str) -> None:
+def test_a_request_is_one_round_trip(api: Api, messages: list[str], name: str) -> None:
     task = api.create_task()
     method, path, body = REQUESTS[name]
-    statements.clear()
+    messages.clear()
 
     response = api.request(method, path.format(id=task["id"]), json=body)
 
     assert response.status_code in (200, 201, 404), response.text
-    assert len(statements) == 1
+    # A single query, and nothing to check, begin, commit, or reset the connection.
+    assert messages == ["Q"]
 
 
 @pytest.mark.parametrize("path", ["/health", "/nope", "/tasks/42", "/history?page=0", "/openapi.json"])
-def test_a_request_that_needs_no_data_is_no_statement(api: Api, statements: list[str], path: str) -> None:
+def test_a_request_that_needs_no_data_does_not_reach_the_database(api: Api, messages: list[str], path: str) -> None:
     api.get("/tasks")
-    statements.clear()
+    messages.clear()
     api.get(path)
-    assert statements == []
+    assert messages == []
+
+
+def test_a_write_to_a_database_far_away_takes_one_round_trip(
+    live_app: tuple[FastAPI, str], api: Api, database_url: URL
+) -> None:
+    app, _ = live_app
+    with Proxy(database_url, delay_s=0.05).running() as url:
+        app.state.database = far_away = Database(settings_for(url, database_pool_size=1))
+        api.create_task()
+        started = time.perf_counter()
+        api.create_task()
+        assert 0.1 <= time.perf_counter() - started < 0.19
+        far_away.close()
 
 
 @pytest.fixture
@@ -81,34 +103,63 @@ def many_rows(sql: Sql) -> UUID:
     return task_id
 
 
+CURSOR = "2026-01-01T00:00:00.000000Z 0b7e1f0a-6f0e-4c2b-9d0e-2f6a5f1c9a11"
+
+
 @pytest.mark.parametrize(
     ("call", "index"),
     [
         (lambda tasks, history, task_id: tasks.get_task(task_id), "pk_tasks"),
         (lambda tasks, history, task_id: tasks.mark_complete(task_id), "pk_tasks"),
-        (lambda tasks, history, task_id: history.get_weekly_stats(), "ix_tasks_created_at"),
-        (lambda tasks, history, task_id: history.get_weekly_stats(), "ix_tasks_completed_at"),
+        (lambda tasks, history, task_id: tasks.get_all_tasks(), "ix_tasks_is_completed_created_at_id"),
+        (lambda tasks, history, task_id: tasks.get_tasks_paginated(10), "ix_tasks_is_completed_created_at_id"),
+        (
+            lambda tasks, history, task_id: tasks.get_tasks_paginated(10, f"t {CURSOR}"),
+            "ix_tasks_is_completed_created_at_id",
+        ),
         (lambda tasks, history, task_id: history.get_history_paginated(), "ix_task_history_timestamp_history_id"),
         (
-            lambda tasks, history, task_id: history.get_history_paginated(action_type=ActionType.UPDATED),
+            lambda tasks, history, task_id: history.get_history_paginated(page=4000),
             "ix_task_history_timestamp_history_id",
+        ),
+        (
+            lambda tasks, history, task_id: history.get_history_paginated(action_type=ActionType.UPDATED),
+            "ix_task_history_action_type_timestamp_history_id",
         ),
         (
             lambda tasks, history, task_id: history.get_history_paginated(task_id=task_id),
             "ix_task_history_task_id_timestamp_history_id",
         ),
-        (lambda tasks, history, task_id: tasks.get_all_tasks(), "ix_tasks_is_completed_created_at_id"),
+        (
+            lambda tasks, history, task_id: history.get_history_paginated(after=CURSOR),
+            "ix_task_history_timestamp_history_id",
+        ),
     ],
 )
-async def test_a_statement_uses_its_index(database: Database, many_rows: UUID, call: Any, index: str) -> None:
-    plan: list[str] = []
+async def test_a_statement_reads_by_its_index(database_url: URL, many_rows: UUID, call: Any, index: str) -> None:
+    database = ExplainedDatabase(settings_for(database_url))
+    answer = await call(TaskService(database), HistoryService(database), many_rows)
+    if isinstance(answer, JsonFile):
+        answer.close()
+    database.close()
 
-    def explain(connection: Any, cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
-        query = statement.removeprefix("SET LOCAL statement_timeout = 15000; ")
-        cursor.execute(f"EXPLAIN {query}", parameters)
-        plan.extend(line for (line,) in cursor.fetchall())
+    assert index in database.plan
+    assert "Seq Scan on task" not in database.plan, database.plan
 
-    event.listen(database.engine, "before_cursor_execute", explain)
-    await call(TaskService(database), HistoryService(database), many_rows)
 
-    assert index in "\n".join(plan), "\n".join(plan)
+class ExplainedDatabase(Database):
+    """Notes the plan of each statement that it runs."""
+
+    plan = ""
+
+    def _fetch(self, cursor: Any, statement: Statement, parameters: Mapping[str, Any]) -> Rows:
+        self._explain(cursor, statement, parameters)
+        return super()._fetch(cursor, statement, parameters)
+
+    def _copy(self, cursor: Any, statement: Statement) -> JsonFile:
+        self._explain(cursor, statement, {})
+        return super()._copy(cursor, statement)
+
+    def _explain(self, cursor: Any, statement: Statement, parameters: Mapping[str, Any]) -> None:
+        cursor.execute(f"EXPLAIN {statement.sql}", statement.parameters(parameters))
+        self.plan = "\n".join(line for (line,) in cursor.fetchall())

@@ -8,6 +8,7 @@ import pytest
 from config import BACKEND
 
 LEAVES = {
+    "src.utils.cursors",
     "src.utils.json_text",
     "src.utils.log",
     "src.utils.processes",

@@ -13,6 +13,7 @@ from src.schemas.history import PaginatedHistory, Pagination
 from src.schemas.stats import WeeklyStats
 from src.services.history_service import HistoryService
 from src.services.task_service import TaskService
+from src.utils.cursors import Page
 from src.utils.json_text import JsonText
 from tests.conftest import Sql
 
@@ -31,8 +32,8 @@ def id_of(task: JsonText) -> UUID:
     return UUID(json.loads(task)["id"])
 
 
-def page(text: JsonText) -> PaginatedHistory:
-    return PaginatedHistory.model_validate_json(text)
+def read(page: Page) -> PaginatedHistory:
+    return PaginatedHistory.model_validate_json(page.data)
 
 
 @pytest.mark.parametrize(
@@ -66,10 +67,10 @@ async def test_a_page_is_json_of_its_schema(history: HistoryService, tasks: Task
     for title in ("a", "quotes \" ' \\ and \x01\x1f\x7f controls", "\u2028 \U0001f6d2"):
         await tasks.create_task(title)
 
-    text = await history.get_history_paginated(limit=2)
+    page = await history.get_history_paginated(limit=2)
 
-    assert text == page(text).model_dump_json()
-    assert len(page(text).items) == 2
+    assert page.data == read(page).model_dump_json()
+    assert len(read(page).items) == 2
 
 
 async def test_page_counts_from_one_and_wins_over_offset(history: HistoryService, tasks: TaskService) -> None:
@@ -90,11 +91,11 @@ async def test_filters_select_entries(history: HistoryService, tasks: TaskServic
     await tasks.create_task("b")
     await tasks.mark_complete(task_id)
 
-    of_task = page(await history.get_history_paginated(task_id=task_id))
+    of_task = read(await history.get_history_paginated(task_id=task_id))
     assert [entry.action_type for entry in of_task.items] == [ActionType.COMPLETED, ActionType.CREATED]
-    created = page(await history.get_history_paginated(action_type=ActionType.CREATED))
+    created = read(await history.get_history_paginated(action_type=ActionType.CREATED))
     assert created.pagination.total_count == 2
-    both = page(await history.get_history_paginated(task_id=task_id, action_type=ActionType.CREATED))
+    both = read(await history.get_history_paginated(task_id=task_id, action_type=ActionType.CREATED))
     assert both.pagination.total_count == 1
 
 
@@ -103,8 +104,8 @@ async def test_entries_of_one_moment_keep_their_order_across_pages(history: Hist
         "INSERT INTO task_history SELECT gen_random_uuid(), gen_random_uuid(), 'CREATED', 'x', now()"
         " FROM generate_series(1, 30)"
     )
-    one_by_one = [page(await history.get_history_paginated(page=number, limit=1)).items[0] for number in range(1, 31)]
-    assert one_by_one == page(await history.get_history_paginated(limit=30)).items
+    one_by_one = [read(await history.get_history_paginated(page=number, limit=1)).items[0] for number in range(1, 31)]
+    assert one_by_one == read(await history.get_history_paginated(limit=30)).items
     ids = [entry.history_id for entry in one_by_one]
     assert ids == sorted(set(ids), reverse=True)
 

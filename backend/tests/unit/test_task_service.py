@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
@@ -12,7 +13,7 @@ from src.database.database import Database
 from src.exceptions.errors import TaskNotFound
 from src.schemas.task import TaskResponse
 from src.services.task_service import TaskService
-from src.utils.json_text import JsonText
+from src.utils.json_text import JsonFile, JsonText
 from tests.conftest import Sql
 
 NASTY = (
@@ -27,6 +28,13 @@ def tasks(database: Database) -> TaskService:
 
 def read(text: JsonText) -> TaskResponse:
     return TaskResponse.model_validate_json(text)
+
+
+def content(file: JsonFile) -> str:
+    with closing(file):
+        text = b"".join(file.chunks())
+        assert len(text) == file.size()
+        return text.decode()
 
 
 def actions(sql: Sql, task_id: UUID) -> list[str]:
@@ -77,9 +85,9 @@ async def test_times_are_utc_whatever_the_time_zone_of_the_server(
 
 
 async def test_all_tasks_are_an_array_of_their_json(tasks: TaskService) -> None:
-    assert await tasks.get_all_tasks() == "[]"
-    first, second = await tasks.create_task("a"), await tasks.create_task("b")
-    assert await tasks.get_all_tasks() == f"[{second},{first}]"
+    assert content(await tasks.get_all_tasks()) == "[]"
+    first, second = await tasks.create_task("a"), await tasks.create_task(NASTY[:255], NASTY)
+    assert content(await tasks.get_all_tasks()) == f"[{second},{first}]"
 
 
 async def test_completion_sets_one_moment_and_is_done_once(tasks: TaskService, sql: Sql) -> None:

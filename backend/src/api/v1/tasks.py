@@ -2,9 +2,18 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Path, Response
+from fastapi import APIRouter, Depends, Path, Query, Request, Response
 
-from src.api.dependencies import BAD_REQUEST, BODY_REFUSED, NOT_FOUND, UNAVAILABLE, Db, require_json
+from src.api.dependencies import (
+    BAD_REQUEST,
+    BODY_REFUSED,
+    NOT_FOUND,
+    PAGED,
+    UNAVAILABLE,
+    Db,
+    link_to_next,
+    require_json,
+)
 from src.api.json_body import JsonRoute
 from src.schemas.envelope import Popup
 from src.schemas.task import (
@@ -19,8 +28,9 @@ from src.schemas.task import (
     TaskUpdated,
 )
 from src.services.task_service import TaskService
-from src.utils.response import success
-from src.utils.validators import TaskId
+from src.utils.cursors import TaskCursor
+from src.utils.response import streamed_success, success
+from src.utils.validators import LIMIT_MAX, Boolean, PageSize, TaskId
 
 router = APIRouter(prefix="/tasks", tags=["tasks"], responses=UNAVAILABLE, route_class=JsonRoute)
 
@@ -41,10 +51,22 @@ async def create_task(task: TaskCreate, database: Db) -> Response:
     return success(await TaskService(database).create_task(task.title, task.description), Popup.TASK_CREATED, 201)
 
 
-@router.get("", summary="List the tasks", response_model=TasksListed)
-async def list_tasks(database: Db) -> Response:
-    """List every task: incomplete ones first, then newest first."""
-    return success(await TaskService(database).get_all_tasks())
+@router.get("", summary="List the tasks", response_model=TasksListed, responses=PAGED | BAD_REQUEST)
+async def list_tasks(
+    request: Request,
+    database: Db,
+    is_completed: Annotated[Boolean | None, Query(description="Only tasks that are complete, or are not.")] = None,
+    limit: Annotated[PageSize | None, Query(description="How many tasks a page has; without it, all in one.")] = None,
+    cursor: Annotated[TaskCursor | None, Query(description="The page that a `Link` header led to.")] = None,
+) -> Response:
+    """List every task, or a page of them: incomplete ones first, then newest first."""
+    tasks = TaskService(database)
+    if limit is None and cursor is None:
+        return streamed_success(await tasks.get_all_tasks(is_completed))
+    limit = limit or LIMIT_MAX
+    page = await tasks.get_tasks_paginated(limit, cursor, is_completed)
+    filters = {} if is_completed is None else {"is_completed": str(is_completed).lower()}
+    return success(page.data, headers=link_to_next(request, page.next_cursor, limit=limit, **filters))
 
 
 @router.get("/{task_id}", summary="Get a task", response_model=TaskFetched, responses=BAD_REQUEST | NOT_FOUND)

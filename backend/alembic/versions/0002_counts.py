@@ -1,0 +1,177 @@
+"""Exact counts that cost the same however much there is to count.
+
+Every row of `task_history` and `tasks` is counted, by its kind and its day in UTC, in a row of
+`count_changes`, which a trigger writes in the row's own transaction. Now and then such a trigger
+folds these changes into `counts`. A count is the sum over both tables, and exact at every moment,
+whoever wrote the rows and whatever times they carry:
+
+- A change is committed with the rows that it counts, or not at all.
+- To fold is one statement, which deletes changes and adds their sum to `counts`. So any snapshot
+  has either the changes or their sum. A change that is not committed yet is not seen, and stays.
+- Writers only insert, so none waits for another. One transaction at a time folds; the others find
+  the advisory lock taken, and leave the changes to a later one.
+"""
+
+import sqlalchemy as sa
+
+from alembic import op
+
+revision = "0002"
+down_revision = "0001"
+branch_labels = None
+depends_on = None
+
+# Of so many entries one folds, on average: reads then have some hundred changes to add up, and
+# folding takes a few hundredths of the time of the writes.
+ENTRIES_PER_FOLD = 400
+# Any number will do, as long as nothing else takes an advisory lock on it.
+ADVISORY_LOCK = 20_261_121
+
+# `counts` has a row for each kind and day, and one for each kind on all days, whose day is null.
+# The kinds are the actions, which count entries, and 'task created' and 'task completed', which
+# count the tasks that exist, by the days on which they were created and completed.
+TRIGGER_FUNCTIONS = {
+    "count_entries": f"""
+        DECLARE
+            changes integer;
+        BEGIN
+            INSERT INTO count_changes (kind, day, change)
+            SELECT action_type, (timestamp AT TIME ZONE 'UTC')::date, count(*) FROM changed GROUP BY 1, 2;
+            GET DIAGNOSTICS changes = ROW_COUNT;
+            -- Under another isolation level than the default, what another transaction has folded
+            -- since the snapshot would be an error.
+            IF random() * {ENTRIES_PER_FOLD} < changes
+                AND current_setting('transaction_isolation') = 'read committed'
+                AND pg_try_advisory_xact_lock({ADVISORY_LOCK})
+            THEN
+                WITH folded AS (DELETE FROM count_changes RETURNING kind, day, change)
+                INSERT INTO counts (kind, day, count)
+                SELECT kind, day, sum(change) FROM folded GROUP BY GROUPING SETS ((kind, day), (kind))
+                ON CONFLICT (day, kind) DO UPDATE SET count = counts.count + excluded.count;
+            END IF;
+            RETURN NULL;
+        END
+    """,
+    "count_tasks": """
+        DECLARE
+            sign CONSTANT integer := CASE TG_OP WHEN 'INSERT' THEN 1 ELSE -1 END;
+        BEGIN
+            INSERT INTO count_changes (kind, day, change)
+            SELECT 'task created', (created_at AT TIME ZONE 'UTC')::date, sign * count(*)
+            FROM changed GROUP BY 2
+            UNION ALL
+            SELECT 'task completed', (completed_at AT TIME ZONE 'UTC')::date, sign * count(*)
+            FROM changed WHERE completed_at IS NOT NULL GROUP BY 2;
+            RETURN NULL;
+        END
+    """,
+    "recount_task": """
+        BEGIN
+            INSERT INTO count_changes (kind, day, change)
+            SELECT kind, (at AT TIME ZONE 'UTC')::date, sum(change)
+            FROM (
+                VALUES
+                    ('task created', OLD.created_at, -1), ('task created', NEW.created_at, 1),
+                    ('task completed', OLD.completed_at, -1), ('task completed', NEW.completed_at, 1)
+            ) AS moved (kind, at, change)
+            WHERE at IS NOT NULL GROUP BY 1, 2 HAVING sum(change) <> 0;
+            RETURN NULL;
+        END
+    """,
+    "uncount_tasks": """
+        BEGIN
+            INSERT INTO count_changes (kind, day, change)
+            SELECT kind, day, -sum(count)
+            FROM (
+                SELECT kind, day, count FROM counts WHERE day IS NOT NULL
+                UNION ALL
+                SELECT kind, day, change FROM count_changes
+            ) AS counted
+            WHERE kind IN ('task created', 'task completed') GROUP BY 1, 2;
+            RETURN NULL;
+        END
+    """,
+}
+
+TRIGGERS = {
+    ("task_history", "count_insert"): "AFTER INSERT ON task_history REFERENCING NEW TABLE AS changed"
+    " FOR EACH STATEMENT EXECUTE FUNCTION count_entries()",
+    ("tasks", "count_insert"): "AFTER INSERT ON tasks REFERENCING NEW TABLE AS changed"
+    " FOR EACH STATEMENT EXECUTE FUNCTION count_tasks()",
+    ("tasks", "count_delete"): "AFTER DELETE ON tasks REFERENCING OLD TABLE AS changed"
+    " FOR EACH STATEMENT EXECUTE FUNCTION count_tasks()",
+    # For each row, as a trigger for each statement could not be limited to these columns.
+    ("tasks", "count_update"): "AFTER UPDATE OF created_at, completed_at ON tasks"
+    " FOR EACH ROW EXECUTE FUNCTION recount_task()",
+    ("tasks", "count_truncate"): "AFTER TRUNCATE ON tasks FOR EACH STATEMENT EXECUTE FUNCTION uncount_tasks()",
+}
+
+# What is there already. The locks that the triggers take keep writers away until all is counted.
+COUNT_EVERYTHING = """
+    INSERT INTO counts (kind, day, count)
+    SELECT kind, day, count(*)
+    FROM (
+        SELECT action_type AS kind, (timestamp AT TIME ZONE 'UTC')::date AS day FROM task_history
+        UNION ALL
+        SELECT 'task created', (created_at AT TIME ZONE 'UTC')::date FROM tasks
+        UNION ALL
+        SELECT 'task completed', (completed_at AT TIME ZONE 'UTC')::date FROM tasks WHERE completed_at IS NOT NULL
+    ) AS counted
+    GROUP BY GROUPING SETS ((kind, day), (kind))
+"""
+
+# What RFC 3339, and so the API, can express.
+YEARS = "{0} >= '0001-01-01 00:00:00+00' AND {0} < '10000-01-01 00:00:00+00'"
+TIMES = {"tasks": ("created_at", "updated_at", "completed_at"), "task_history": ("timestamp",)}
+
+
+def upgrade() -> None:
+    op.create_table(
+        "count_changes",
+        sa.Column("kind", sa.Text(), nullable=False),
+        sa.Column("day", sa.Date(), nullable=False),
+        sa.Column("change", sa.BigInteger(), nullable=False),
+    )
+    op.create_table(
+        "counts",
+        sa.Column("kind", sa.Text(), nullable=False),
+        sa.Column("day", sa.Date(), nullable=True),
+        sa.Column("count", sa.BigInteger(), nullable=False),
+        sa.UniqueConstraint("day", "kind", name=op.f("uq_counts_day_kind"), postgresql_nulls_not_distinct=True),
+    )
+    for name, body in TRIGGER_FUNCTIONS.items():
+        # The path of this migration, and not of whoever writes a row.
+        op.execute(
+            f"CREATE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT AS $${body}$$"
+        )
+    for (table, name), definition in TRIGGERS.items():
+        op.execute(f"CREATE TRIGGER {name} {definition}")
+        op.execute(f"ALTER TABLE {table} ENABLE ALWAYS TRIGGER {name}")
+    op.execute(COUNT_EVERYTHING)
+
+    for table, columns in TIMES.items():
+        for column in columns:
+            op.create_check_constraint(op.f(f"ck_{table}_{column}_year"), table, YEARS.format(column))
+    # The weekly counts were all that used these.
+    op.drop_index("ix_tasks_created_at", "tasks")
+    op.drop_index("ix_tasks_completed_at", "tasks")
+    op.create_index(
+        "ix_task_history_action_type_timestamp_history_id",
+        "task_history",
+        ["action_type", sa.text("timestamp DESC"), sa.text("history_id DESC")],
+    )
+
+
+def downgrade() -> None:
+    op.drop_index("ix_task_history_action_type_timestamp_history_id", "task_history")
+    op.create_index("ix_tasks_completed_at", "tasks", ["completed_at"])
+    op.create_index("ix_tasks_created_at", "tasks", ["created_at"])
+    for table, columns in TIMES.items():
+        for column in columns:
+            op.drop_constraint(f"ck_{table}_{column}_year", table)
+    for table, name in TRIGGERS:
+        op.execute(f"DROP TRIGGER {name} ON {table}")
+    for name in TRIGGER_FUNCTIONS:
+        op.execute(f"DROP FUNCTION {name}()")
+    op.drop_table("counts")
+    op.drop_table("count_changes")

@@ -1,0 +1,124 @@
+"""The statement for a page of the history.
+
+Its cost does not grow with the history. The counts give the total and, far from the newest entry,
+the day on which the page begins, so that only entries of that day are stepped over.
+"""
+
+from collections.abc import Sequence
+from functools import cache
+from typing import Any
+
+from sqlalchemy import (
+    ARRAY,
+    CTE,
+    TIMESTAMP,
+    BigInteger,
+    ColumnElement,
+    DateTime,
+    Integer,
+    Select,
+    String,
+    Text,
+    Uuid,
+    bindparam,
+    cast,
+    func,
+    literal_column,
+    select,
+    text,
+    tuple_,
+)
+
+from src.database.json_rows import json_rows
+from src.database.statement import Statement
+from src.models import TaskHistory
+from src.services.counting import KindFilter, count_by_day, is_entry, sum_of, total_count
+
+# To step over fewer entries than this costs less than to look for the day.
+_FAR = 1000
+
+_FILTERS = frozenset(("task_id", "action_type"))
+
+_history = TaskHistory.__table__.c
+_entries = select(TaskHistory.__table__)
+_position = tuple_(_history.timestamp, _history.history_id)
+_newest_first = (_history.timestamp.desc(), _history.history_id.desc())
+
+_limit: ColumnElement[int] = bindparam("limit", type_=Integer())
+_offset: ColumnElement[int] = bindparam("offset", type_=BigInteger())
+_after_timestamp = cast(bindparam("after_timestamp", type_=Text()), DateTime(timezone=True))
+_after = tuple_(_after_timestamp, bindparam("after_id", type_=Uuid(as_uuid=False)))
+
+
+@cache
+def page_of_history(given: frozenset[str]) -> Statement:
+    """Return the statement for a page of the entries that match what is `given`.
+
+    These are names of its parameters, beside `limit`: `task_id`, `action_type`, both or neither,
+    and either `offset` or `after_timestamp` with `after_id`. It returns one row: the number of all
+    entries that match, the number of those before the page, the page as a JSON array, and the
+    position of its last entry.
+    """
+    matches = [_history[name] == bindparam(name, type_=_history[name].type) for name in sorted(given & _FILTERS)]
+    kinds: KindFilter = (lambda kind: kind == bindparam("action_type")) if "action_type" in given else is_entry
+    # The entries of one task are few, and side by side in its index.
+    of_one_task = "task_id" in given
+    total = (_count_of(matches) if of_one_task else total_count(kinds)).cte("total")
+    if "offset" in given:
+        first: ColumnElement[int] = cast(_offset, BigInteger)
+        page = _page_at_offset(matches, total, None if of_one_task else _day_of_offset(kinds))
+    else:
+        first = _count_until_cursor(matches, None if of_one_task else kinds)
+        page = _entries.where(*matches, _position < _after)
+    item = json_rows(page.order_by(*_newest_first).limit(_limit).subquery("page"), "timestamp", "history_id").subquery()
+    # The order of the rows of a subquery is kept by an aggregate over it.
+    array = select(
+        func.concat("[", func.string_agg(item.c.json, text("','")), "]", type_=String).label("items"),
+        func.array_agg(item.c.position, type_=ARRAY(Text))[func.count()].label("last_position"),
+    ).subquery("array")
+    return Statement(select(_scalar(total.c.total), first, array.c["items"], array.c.last_position))
+
+
+def _page_at_offset(matches: Sequence[ColumnElement[bool]], total: CTE, day: CTE | None) -> Select[Any]:
+    # Beyond the last entry, there is nothing to step over.
+    entries = _entries.where(*matches, _offset < _scalar(total.c.total))
+    if day is None:
+        return entries.offset(_offset)
+    end_of_day = func.coalesce(_scalar(day.c.ends), literal_column("'infinity'"))
+    return entries.where(_history.timestamp < end_of_day).offset(_offset - func.coalesce(_scalar(day.c.newer), 0))
+
+
+def _day_of_offset(kinds: KindFilter) -> CTE:
+    """When the day ends that has the entry at `offset`, and how many entries are newer; no row where that is near."""
+    part = count_by_day(kinds)
+    day = select(part.c.day, sum_of(part.c.count).label("count")).group_by(part.c.day).subquery("day")
+    newer = cast(func.sum(day.c.count).over(order_by=day.c.day.desc()), BigInteger) - day.c.count
+    running = select(day, newer.label("newer")).subquery("running")
+    return (
+        select(_end_of(running.c.day).label("ends"), running.c.newer)
+        .where(_offset >= _FAR, _offset >= running.c.newer, _offset < running.c.newer + running.c.count)
+        .cte("day_of_offset")
+    )
+
+
+def _count_until_cursor(matches: Sequence[ColumnElement[bool]], kinds: KindFilter | None) -> ColumnElement[int]:
+    """How many entries there are up to the cursor: those of the cursor's day, and those of newer days."""
+    within = [*matches, _position >= _after]
+    if kinds is None:
+        return _count_of(within).scalar_subquery()
+    part = count_by_day(kinds)
+    day = cast(func.timezone("UTC", _after_timestamp), part.c.day.type)
+    newer = select(sum_of(part.c.count)).where(part.c.day > day).scalar_subquery()
+    return newer + _count_of([*within, _history.timestamp < _end_of(day)]).scalar_subquery()
+
+
+def _count_of(matches: Sequence[ColumnElement[bool]]) -> Select[Any]:
+    return select(func.count().label("total")).select_from(TaskHistory.__table__).where(*matches)
+
+
+def _end_of(day: ColumnElement[Any]) -> ColumnElement[Any]:
+    return func.timezone("UTC", cast(day + literal_column("1"), TIMESTAMP))
+
+
+def _scalar(column: ColumnElement[Any]) -> ColumnElement[Any]:
+    return select(column).scalar_subquery()

@@ -1,0 +1,209 @@
+"""The counts that triggers keep are those that `count(*)` would find: at every moment, whoever writes."""
+
+import random
+import threading
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import URL, Connection, NullPool, create_engine, text
+
+from src.database.statement import Statement
+from src.models import ActionType
+from src.services.counting import WEEKLY_COUNTS
+from src.services.history_page import page_of_history
+from src.utils.timestamps import week_bounds
+from tests.client import Api
+from tests.conftest import Sql, execute
+from tests.integration.test_migrations import alembic
+
+# Each returns the differences between what is counted and what there is, one by kind and day, one by kind.
+DIFFERENCES = """
+    WITH counted AS (
+        SELECT kind, day, count FROM counts WHERE day IS NOT NULL UNION ALL SELECT kind, day, change FROM count_changes
+    ), there AS (
+        SELECT action_type AS kind, (timestamp AT TIME ZONE 'UTC')::date AS day FROM task_history
+        UNION ALL SELECT 'task created', (created_at AT TIME ZONE 'UTC')::date FROM tasks
+        UNION ALL SELECT 'task completed', (completed_at AT TIME ZONE 'UTC')::date FROM tasks WHERE is_completed
+    )
+    SELECT kind, day, sum(count) FROM (
+        SELECT kind, day, count FROM counted UNION ALL SELECT kind, day, -count(*) FROM there GROUP BY 1, 2
+    ) AS difference GROUP BY 1, 2 HAVING sum(count) <> 0
+    UNION ALL
+    SELECT kind, NULL, sum(count) FROM (
+        SELECT kind, count FROM counts WHERE day IS NULL UNION ALL SELECT kind, change FROM count_changes
+        UNION ALL SELECT kind, -count(*) FROM there GROUP BY 1
+    ) AS difference GROUP BY 1 HAVING sum(count) <> 0
+"""
+
+ENTRIES = (
+    "INSERT INTO task_history SELECT gen_random_uuid(), gen_random_uuid(), :action, 'x', :at"
+    " FROM generate_series(1, :number)"
+)
+SOME_TASKS = "id IN (SELECT id FROM tasks ORDER BY random() LIMIT :number)"
+MERGE = (
+    "MERGE INTO tasks USING (SELECT gen_random_uuid() AS id) AS other ON tasks.id = other.id"
+    " WHEN NOT MATCHED THEN INSERT VALUES (other.id, 'x', NULL, false, :at, :at, NULL)"
+)
+WRITES = [
+    ENTRIES,
+    "INSERT INTO task_history VALUES (gen_random_uuid(), gen_random_uuid(), :action, 'x', now())",
+    "INSERT INTO task_history TABLE task_history LIMIT :number ON CONFLICT DO NOTHING",
+    "INSERT INTO tasks SELECT gen_random_uuid(), 'x', NULL, false, :at, :at, NULL FROM generate_series(1, :number)",
+    "INSERT INTO tasks SELECT gen_random_uuid(), 'x', NULL, true, :at, :at, :at FROM generate_series(1, :number)",
+    f"UPDATE tasks SET is_completed = true, completed_at = :at WHERE {SOME_TASKS}",
+    f"UPDATE tasks SET is_completed = false, completed_at = NULL WHERE {SOME_TASKS}",
+    f"UPDATE tasks SET created_at = :at WHERE {SOME_TASKS}",
+    f"UPDATE tasks SET title = title || '!' WHERE char_length(title) < 200 AND {SOME_TASKS}",
+    f"DELETE FROM tasks WHERE {SOME_TASKS}",
+    MERGE,
+]
+
+
+def any_moment(chance: random.Random) -> datetime:
+    """A time of the allowed range: often of these days, sometimes its very first or last."""
+    extremes = [datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)]
+    recent = datetime.now(UTC) - timedelta(seconds=chance.randrange(10 * 86_400))
+    return chance.choice([*extremes, recent, recent, recent])
+
+
+def write(url: URL, seed: int, stop: threading.Event, failures: list[Exception]) -> None:
+    """Commit writes, or undo them, as a transaction, as several, or in part."""
+    chance = random.Random(seed)  # noqa: S311
+    engine = create_engine(url, poolclass=NullPool)
+    with engine.connect() as connection:
+        while not stop.is_set():
+            try:
+                with connection.begin() as transaction:
+                    for _ in range(chance.randrange(1, 4)):
+                        part = connection.begin_nested()
+                        parameters = {
+                            "action": chance.choice(list(ActionType)),
+                            "at": any_moment(chance),
+                            "number": chance.choice([1, 1, 1, 50]),
+                        }
+                        connection.execute(text(chance.choice(WRITES)), parameters)
+                        if chance.random() < 0.1:
+                            part.rollback()
+                    if chance.random() < 0.1:
+                        transaction.rollback()
+            except Exception as error:  # noqa: BLE001  # Whatever it is, the test is to know.
+                if "deadlock detected" not in str(error):
+                    failures.append(error)
+
+
+def fold_often(sql: Sql) -> None:
+    """Fold after 4 entries, and not after 400, so that there are many folds in a short storm."""
+    [(definition,)] = sql("SELECT pg_get_functiondef('count_entries'::regproc)")
+    assert "random() * 400 <" in definition
+    sql(definition.replace("random() * 400 <", "random() * 4 <").replace(":=", r"\:="))
+
+
+def what_the_service_counts(connection: Connection, now: datetime) -> tuple[list[Any], list[Any]]:
+    """What the service's statements count in the snapshot of `connection`, and what `count(*)` does."""
+
+    def rows(statement: Statement, **parameters: Any) -> Any:
+        cursor = connection.connection.cursor()
+        cursor.execute(statement.sql, statement.parameters(parameters))
+        return cursor.fetchone()
+
+    monday, next_monday = week_bounds(now)
+    days = {"first_day": monday.date(), "last_day": (next_monday - timedelta(days=1)).date()}
+    counted: list[Any] = list(rows(WEEKLY_COUNTS, **days))
+    counted.append(rows(page_of_history(frozenset({"offset"})), offset=0, limit=1)[0])
+    counted += [
+        rows(page_of_history(frozenset({"offset", "action_type"})), offset=0, limit=1, action_type=action)[0]
+        for action in ActionType
+    ]
+    there = connection.execute(
+        text(
+            "SELECT count(*) FILTER (WHERE created_at >= :monday AND created_at < :next_monday),"
+            " count(*) FILTER (WHERE completed_at >= :monday AND completed_at < :next_monday),"
+            " count(*) FILTER (WHERE is_completed), count(*), (SELECT count(*) FROM task_history) FROM tasks"
+        ),
+        {"monday": monday, "next_monday": next_monday},
+    ).one()
+    by_action = [
+        connection.scalar(text("SELECT count(*) FROM task_history WHERE action_type = :action"), {"action": action})
+        for action in ActionType
+    ]
+    return counted, [*there, *by_action]
+
+
+@pytest.mark.parametrize("isolation_level", ["READ COMMITTED", "REPEATABLE READ"])
+def test_the_counts_are_exact_at_every_moment_of_a_storm(database_url: URL, sql: Sql, isolation_level: str) -> None:
+    [(name,)] = sql("SELECT current_database()")
+    sql(f"ALTER DATABASE {name} SET default_transaction_isolation = '{isolation_level.lower()}'")
+    fold_often(sql)
+    stop = threading.Event()
+    failures: list[Exception] = []
+    writers = [threading.Thread(target=write, args=(database_url, seed, stop, failures)) for seed in range(6)]
+    snapshots = create_engine(database_url, poolclass=NullPool, isolation_level="REPEATABLE READ")
+    for writer in writers:
+        writer.start()
+    deadline = time.monotonic() + 4
+    while time.monotonic() < deadline:
+        with snapshots.connect() as connection:
+            assert connection.execute(text(DIFFERENCES)).all() == []
+            counted, there = what_the_service_counts(connection, datetime.now(UTC))
+            assert counted == there
+    stop.set()
+    for writer in writers:
+        writer.join()
+
+    if isolation_level == "READ COMMITTED":
+        assert failures == []
+        assert sql("SELECT FROM counts") != []
+    assert sql(DIFFERENCES) == []
+
+
+def test_what_was_there_before_the_counts_is_counted(empty_database: Callable[[], URL]) -> None:
+    url = empty_database()
+    assert alembic(url, "upgrade", "0001").returncode == 0
+    chance = random.Random(1)  # noqa: S311
+    for _ in range(200):
+        statement = chance.choice(WRITES)
+        execute(url, statement, action="UPDATED", at=any_moment(chance), number=3)
+
+    assert alembic(url, "upgrade", "head").returncode == 0
+
+    assert execute(url, "SELECT FROM counts") != []
+    assert execute(url, DIFFERENCES) == []
+
+
+def test_no_task_is_counted_after_a_truncation(api: Api, sql: Sql) -> None:
+    api.complete_task(api.create_task()["id"])
+    api.create_task()
+    sql("TRUNCATE tasks")
+    assert sql(DIFFERENCES) == []
+    assert api.stats()["total_tasks"] == 0
+    api.create_task()
+    assert api.stats()["total_tasks"] == 1
+
+
+def test_the_counts_fold_and_stay_small(sql: Sql) -> None:
+    sql(
+        "INSERT INTO task_history SELECT gen_random_uuid(), gen_random_uuid(), 'CREATED', 'x', now() - day * interval"
+        " '1 day' FROM generate_series(1, 4000) AS day"
+    )
+    [row] = sql("SELECT (SELECT count(*) FROM count_changes) AS changes, (SELECT count(*) FROM counts) AS folded")
+    assert row.changes == 0
+    assert row.folded > 4000
+
+
+@pytest.mark.parametrize("role", ["origin", "replica"])
+def test_no_role_of_the_session_leaves_anything_uncounted(sql: Sql, role: str) -> None:
+    insert = "INSERT INTO tasks SELECT gen_random_uuid(), 'x', NULL, false, now(), now()"
+    sql(f"SET session_replication_role = {role}; {insert}")
+    assert sql(DIFFERENCES) == []
+    assert sql("SELECT FROM count_changes") != []
+
+
+def test_times_that_json_cannot_express_are_refused(sql: Sql) -> None:
+    for moment in ("0001-12-31 BC", "10000-01-01", "infinity", "-infinity"):
+        with pytest.raises(Exception, match="ck_task_history_timestamp_year"):
+            sql(ENTRIES, action="CREATED", at=moment, number=1)
+        with pytest.raises(Exception, match="ck_tasks_created_at_year"):
+            sql("INSERT INTO tasks VALUES (gen_random_uuid(), 'x', NULL, false, :at, now(), NULL)", at=moment)
