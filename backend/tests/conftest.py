@@ -120,12 +120,26 @@ def sql(database_url: URL) -> Sql:
     return lambda statement, **parameters: execute(database_url, statement, **parameters)
 
 
+@contextmanager
+def transaction(url: URL, statement: str) -> Iterator[None]:
+    """Run SQL in a transaction that is open, with its locks, until the block is left."""
+    with create_engine(url, poolclass=NullPool).begin() as connection:
+        connection.execute(text(statement))
+        yield
+
+
 @pytest.fixture
-def database(database_url: URL) -> Iterator[Database]:
-    """The service's own access to the test's database, through the pooler of TEST_POOLER_URL where that is set."""
+def service_url(database_url: URL) -> URL:
+    """The test's database as the service knows it: through the pooler of TEST_POOLER_URL where that is set."""
     if pooler := os.environ.get("TEST_POOLER_URL"):
-        database_url = parse_database_url(pooler).set(database=database_url.database)
-    database = Database(settings_for(database_url))
+        return parse_database_url(pooler).set(database=database_url.database)
+    return database_url
+
+
+@pytest.fixture
+def database(service_url: URL) -> Iterator[Database]:
+    """The service's own access to the test's database."""
+    database = Database(settings_for(service_url))
     yield database
     database.close()
 

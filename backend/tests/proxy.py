@@ -1,4 +1,4 @@
-"""A proxy before PostgreSQL, which notes what the service sends, and can make the way longer."""
+"""A proxy before PostgreSQL, which notes what the service sends, and can lose the answer or make the way longer."""
 
 import socket
 import threading
@@ -17,6 +17,7 @@ class Proxy:
         # https://www.postgresql.org/docs/current/protocol-message-formats.html
         self.messages: list[str] = []
         self._server = server
+        self._instead_of_answer: Callable[[], object] | None = None
         self._delay_s = delay_s
         self._sockets: list[socket.socket] = []
         self._threads: list[threading.Thread] = []
@@ -39,6 +40,10 @@ class Proxy:
             for each in (listener, *self._sockets):
                 each.close()
 
+    def lose_next_answer(self, meanwhile: Callable[[], object] = lambda: None) -> None:
+        """Break the connection on which the server answers next, and keep the answer."""
+        self._instead_of_answer = meanwhile
+
     def _start(self, work: Callable[..., None], *arguments: object) -> None:
         thread = threading.Thread(target=work, args=arguments)
         self._threads.append(thread)
@@ -52,7 +57,7 @@ class Proxy:
                 server = self._connect()
                 self._sockets += [client, server]
                 self._start(self._pass_on, client, server, _Messages(self.messages.append).feed)
-                self._start(self._pass_on, server, client, lambda data: None)
+                self._start(self._pass_on, server, client, self._lose)
 
     def _connect(self) -> socket.socket:
         query = self._server.query
@@ -62,6 +67,12 @@ class Proxy:
         server.connect(f"{query['host']}/.s.PGSQL.{query['port']}")
         return server
 
+    def _lose(self, data: bytes) -> None:
+        if self._instead_of_answer is not None:
+            meanwhile, self._instead_of_answer = self._instead_of_answer, None
+            meanwhile()
+            raise ConnectionAbortedError
+
     def _pass_on(self, source: socket.socket, target: socket.socket, note: Callable[[bytes], None]) -> None:
         with suppress(OSError):
             while data := source.recv(2**16):
@@ -69,7 +80,7 @@ class Proxy:
                 time.sleep(self._delay_s)
                 target.sendall(data)
         with suppress(OSError):
-            target.shutdown(socket.SHUT_WR)
+            target.shutdown(socket.SHUT_RDWR)
 
 
 class _Messages:

@@ -1,39 +1,95 @@
-"""Connections to PostgreSQL: how they are opened, kept, checked and limited."""
+"""Connections to PostgreSQL, for which the event loop waits itself.
 
+Threads would take longer to hand a statement over and its rows back than the database takes for
+one task. So this is psycopg2's asynchronous mode: it says when it wants to read or to write
+(https://www.psycopg.org/docs/advanced.html#asynchronous-support).
+"""
+
+import asyncio
 import select
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Self
 
-from sqlalchemy import URL, Engine, NullPool, QueuePool, create_engine, event
-from sqlalchemy.exc import DisconnectionError
+import psycopg2
+from psycopg2.extensions import POLL_OK, POLL_READ, TRANSACTION_STATUS_IDLE
+from sqlalchemy.dialects.postgresql.psycopg2 import PGDialect_psycopg2
 
-from config import DatabasePool, Settings
+from config import Settings
 
-
-def create_database_engine(settings: Settings) -> Engine:
-    """Return an engine whose every statement is a transaction of its own."""
-    url = settings.require_database_url()
-    pool: dict[str, Any] = {"poolclass": NullPool}
-    if _keeps_connections(url, settings.database_pool):
-        pool = {"poolclass": QueuePool, "pool_size": settings.database_pool_size, "max_overflow": 0}
-    engine = create_engine(
-        url,
-        # One statement is one transaction: nothing to begin, to commit, or to roll back, and
-        # so no round trips but the statement's own.
-        isolation_level="AUTOCOMMIT",
-        skip_autocommit_rollback=True,
-        pool_reset_on_return=None,
-        connect_args=connect_args(settings),
-        **pool,
-    )
-    _replace_closed_connections(engine)
-    return engine
+Rows = list[tuple[Any, ...]]
 
 
-def connect_args(settings: Settings) -> dict[str, Any]:
-    """Return what libpq is told beside the URL. A silent network is noticed within `network_timeout_s`."""
+class Connection:
+    """A connection that runs one statement at a time, each in a transaction of its own."""
+
+    def __init__(self, connection: Any) -> None:
+        self._connection = connection
+
+    @classmethod
+    async def open(cls, settings: Settings) -> Self:
+        """Connect. Raises `psycopg2.OperationalError`, also after `connect_timeout_s`."""
+        # The name of the host is looked up before this returns, so not on the event loop.
+        connection = cls(await asyncio.to_thread(psycopg2.connect, **connect_arguments(settings), async_=True))
+        try:
+            async with asyncio.timeout(settings.connect_timeout_s):
+                await connection._until_ready()  # It is one of its own.
+        except BaseException as error:
+            connection.close()
+            if isinstance(error, TimeoutError):
+                raise psycopg2.OperationalError("timeout expired") from error
+            raise
+        return connection
+
+    async def run(self, sql: str, parameters: Mapping[str, Any] | None = None) -> Rows:
+        """Return the rows of `sql`, of its last statement where it is several. Raises `psycopg2.Error`."""
+        cursor = self._connection.cursor()
+        cursor.execute(sql, parameters)
+        await self._until_ready()
+        rows: Rows = cursor.fetchall() if cursor.description else []
+        return rows
+
+    def is_usable(self) -> bool:
+        """Whether the connection is free for a statement: open, and in the middle of nothing.
+
+        That the server has closed it is noticed without a round trip: to an idle client a server
+        says nothing but that it ends.
+        """
+        if self._connection.get_transaction_status() != TRANSACTION_STATUS_IDLE:
+            return False
+        poll = select.poll()
+        poll.register(self._connection, select.POLLIN)
+        return not poll.poll(0)
+
+    def close(self) -> None:
+        """Close the connection; the server undoes what it has not committed."""
+        self._connection.close()
+
+    async def _until_ready(self) -> None:
+        loop = asyncio.get_running_loop()
+        while (state := self._connection.poll()) != POLL_OK:
+            descriptor = self._connection.fileno()
+            ready = loop.create_future()
+            add, remove = (
+                (loop.add_reader, loop.remove_reader) if state == POLL_READ else (loop.add_writer, loop.remove_writer)
+            )
+            add(descriptor, _set, ready)
+            try:
+                await ready
+            finally:
+                remove(descriptor)
+
+
+def _set(ready: "asyncio.Future[None]") -> None:
+    if not ready.done():
+        ready.set_result(None)
+
+
+def connect_arguments(settings: Settings) -> dict[str, Any]:
+    """Return what psycopg2 is told. A silent network is noticed within `network_timeout_s`."""
+    _, arguments = PGDialect_psycopg2().create_connect_args(settings.require_database_url())  # type: ignore[no-untyped-call]
     timeout_s = settings.network_timeout_s
     return {
-        "connect_timeout": settings.connect_timeout_s,
+        **arguments,
         "client_encoding": "utf8",
         "application_name": "task-management-backend",
         # Probes for a connection that waits for an answer, a limit for one that sends.
@@ -42,31 +98,3 @@ def connect_args(settings: Settings) -> dict[str, Any]:
         "keepalives_count": 3,
         "tcp_user_timeout": timeout_s * 1000,
     }
-
-
-def _keeps_connections(url: URL, pool: DatabasePool) -> bool:
-    if pool is DatabasePool.AUTO:
-        # Neon suspends idle computes and pools connections on its own side.
-        return not (url.host or "").endswith(".neon.tech")
-    return pool is DatabasePool.QUEUE
-
-
-def _replace_closed_connections(engine: Engine) -> None:
-    """Notice without a round trip that the server has closed an idle connection, and open another.
-
-    A server says nothing on an idle connection but that it ends, so a socket that can be read has
-    nothing good to say. A new connection is not asked: TLS may have left a session ticket to read.
-    """
-
-    @event.listens_for(engine, "checkin")
-    def note_use(dbapi_connection: Any, record: Any) -> None:
-        record.info["used"] = True
-
-    @event.listens_for(engine, "checkout")
-    def refuse_closed(dbapi_connection: Any, record: Any, proxy: Any) -> None:
-        if "used" not in record.info:
-            return
-        poll = select.poll()
-        poll.register(dbapi_connection, select.POLLIN)
-        if poll.poll(0):
-            raise DisconnectionError

@@ -4,17 +4,15 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
-from contextvars import copy_context
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from typing import Any, TypeVar
 
 import psycopg2
 
 from config import Settings
-from src.database.connection import create_database_engine
+from src.database.connection import Connection, Rows
 from src.database.faults import is_transient, is_unavailable, is_unique_violation
+from src.database.pool import Pool
 from src.database.statement import Statement
 from src.exceptions.errors import DatabaseUnavailable
 from src.utils.json_text import JsonFile
@@ -24,7 +22,9 @@ log = logging.getLogger(__name__)
 _FIRST_PAUSE_S = 0.02
 _LONGEST_PAUSE_S = 0.4
 
-Rows = list[tuple[Any, ...]]
+# How many rows of a long result are in memory at a time.
+_ROWS_AT_A_TIME = 1000
+
 AnswerT = TypeVar("AnswerT")
 
 
@@ -40,17 +40,13 @@ class Database:
     """
 
     def __init__(self, settings: Settings) -> None:
-        self.engine = create_database_engine(settings)
+        self.pool = Pool(settings)
         self._repeat_budget_s = settings.repeat_budget_s
-        self._queue_timeout_s = settings.queue_timeout_s
+        self._debug = settings.debug
         # The server ends any statement, and with it any wait for a lock, after this time. The limit
         # travels with the statement, in the same message and transaction: a pooler in transaction
         # mode refuses start-up options and would hand a session's SET to other clients.
         self._limit = f"SET LOCAL statement_timeout = {round(settings.statement_timeout_s * 1000)}; "
-        self._debug = settings.debug
-        # As many threads as connections: a thread more would only wait for one.
-        self._threads = ThreadPoolExecutor(settings.database_pool_size, thread_name_prefix="database")
-        self._free = asyncio.Semaphore(settings.database_pool_size)
 
     async def run(
         self,
@@ -67,32 +63,59 @@ class Database:
         attempt was committed, a repeat runs into those ids, or finds nothing left to do; it then
         is answered by `if_committed`, which takes the same parameters.
         """
-        values = parameters or {}
-        budget_s = self._repeat_budget_s if repeat_budget_s is None else repeat_budget_s
-        rows, repeated = await self._repeat(lambda cursor: self._fetch(cursor, statement, values), budget_s)
+
+        async def run(attempted: Statement) -> tuple[Rows | None, bool]:
+            sql, values = self._limit + attempted.sql, attempted.parameters(parameters or {})
+            self._log(attempted)
+            return await self._repeat(lambda connection: connection.run(sql, values), repeat_budget_s)
+
+        rows, repeated = await run(statement)
         if not rows and repeated and if_committed is not None:
-            rows, _ = await self._repeat(lambda cursor: self._fetch(cursor, if_committed, values), budget_s)
+            rows, _ = await run(if_committed)
         return rows or []
 
-    async def copy(self, statement: Statement) -> JsonFile:
+    async def collect(self, statement: Statement) -> JsonFile:
         """Return the array of the JSON texts that `statement`, which has no parameters, selects.
 
-        They are fetched as fast as the database gives them, however slow the caller is, and they
-        are complete: what fails, fails before the caller has seen any of it.
+        All are of one snapshot, and there before the caller sees any of them: so what fails, fails
+        as a whole, and a slow caller holds no connection. A long array takes one round trip more
+        for each thousand rows.
         """
-        array, _ = await self._repeat(lambda cursor: self._copy(cursor, statement), self._repeat_budget_s)
+        self._log(statement)
+        array, _ = await self._repeat(lambda connection: self._collect(connection, statement), None)
         assert array is not None, "A read inserts nothing, so it runs into no ids."
         return array
 
     def close(self) -> None:
         """Close the connections, which must not be in use."""
-        self._threads.shutdown()
-        self.engine.dispose()
+        self.pool.close()
 
-    async def _repeat(self, work: Callable[[Any], AnswerT], budget_s: float) -> tuple[AnswerT | None, bool]:
+    async def _collect(self, connection: Connection, statement: Statement) -> JsonFile:
+        fetch = f"FETCH {_ROWS_AT_A_TIME} FROM items"
+        first = f"{self._limit}DECLARE items NO SCROLL CURSOR FOR {statement.sql}; {fetch}"
+        array = JsonFile()
+        try:
+            rows = await connection.run(first)
+            if len(rows) == _ROWS_AT_A_TIME:
+                # There may be more: once again, in a transaction that lasts.
+                rows = await connection.run(f"BEGIN READ ONLY; {first}")
+                while len(rows) == _ROWS_AT_A_TIME:
+                    array.extend(item for (item,) in rows)
+                    rows = await connection.run(fetch)
+                await connection.run("COMMIT")
+            array.extend(item for (item,) in rows)
+            array.end()
+        except BaseException:
+            array.close()
+            raise
+        return array
+
+    async def _repeat(
+        self, work: Callable[[Connection], Awaitable[AnswerT]], budget_s: float | None
+    ) -> tuple[AnswerT | None, bool]:
         """Return what `work` does, None where a repeat runs into its own ids, and whether there was a repeat."""
         failure: psycopg2.Error | None = None
-        for pause_s in _pauses(budget_s):
+        for pause_s in _pauses(self._repeat_budget_s if budget_s is None else budget_s):
             try:
                 return await self._attempt(work), failure is not None
             except psycopg2.Error as error:
@@ -107,50 +130,12 @@ class Database:
             await asyncio.sleep(pause_s)
         raise DatabaseUnavailable from failure
 
-    async def _attempt(self, work: Callable[[Any], AnswerT]) -> AnswerT:
+    async def _attempt(self, work: Callable[[Connection], Awaitable[AnswerT]]) -> AnswerT:
+        connection = await self.pool.acquire()
         try:
-            async with asyncio.timeout(self._queue_timeout_s):
-                await self._free.acquire()
-        except TimeoutError as error:
-            raise DatabaseUnavailable from error
-        try:
-            # The context goes along, so that what is logged on the thread names its request.
-            return await asyncio.get_running_loop().run_in_executor(
-                self._threads, copy_context().run, self._with_cursor, work
-            )
+            return await work(connection)
         finally:
-            self._free.release()
-
-    def _with_cursor(self, work: Callable[[Any], AnswerT]) -> AnswerT:
-        connection = self.engine.raw_connection()
-        try:
-            with closing(connection.cursor()) as cursor:
-                return work(cursor)
-        except psycopg2.Error:
-            if connection.closed:
-                connection.invalidate()
-            raise
-        finally:
-            connection.close()
-
-    def _fetch(self, cursor: Any, statement: Statement, parameters: Mapping[str, Any]) -> Rows:
-        self._log(statement)
-        cursor.execute(self._limit + statement.sql, statement.parameters(parameters))
-        rows: Rows = cursor.fetchall()
-        return rows
-
-    def _copy(self, cursor: Any, statement: Statement) -> JsonFile:
-        self._log(statement)
-        array = JsonFile()
-        try:
-            # JSON has no control characters, so nothing in it is quoted.
-            options = "FORMAT csv, DELIMITER E'\\x02', QUOTE E'\\x01'"
-            cursor.copy_expert(f"{self._limit}COPY ({statement.sql}) TO STDOUT ({options})", array)
-            array.end()
-        except BaseException:
-            array.close()
-            raise
-        return array
+            self.pool.release(connection)
 
     def _log(self, statement: Statement) -> None:
         if self._debug:

@@ -36,7 +36,8 @@ from sqlalchemy import (
     update,
 )
 
-from src.database.database import Database, Rows
+from src.database.connection import Rows
+from src.database.database import Database
 from src.database.json_rows import json_rows
 from src.database.statement import Statement
 from src.exceptions.errors import TaskNotFound
@@ -73,7 +74,7 @@ class TaskService:
     async def get_all_tasks(self, is_completed: bool | None = None) -> JsonFile:
         """Return every task, or every complete or incomplete one: incomplete first, then newest first, then by id."""
         lists = {None: ALL_TASKS, False: INCOMPLETE_TASKS, True: COMPLETE_TASKS}
-        return await self._database.copy(lists[is_completed])
+        return await self._database.collect(lists[is_completed])
 
     async def get_tasks_paginated(self, limit: int, after: str | None = None, is_completed: bool | None = None) -> Page:
         """Return the first `limit` tasks of that list, or the first that follow `after`, a `TaskCursor`."""

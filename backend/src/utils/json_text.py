@@ -28,16 +28,18 @@ class JsonFile:
 
     def __init__(self) -> None:
         self._file = tempfile.SpooledTemporaryFile(_IN_MEMORY_BYTES)  # noqa: SIM115  # `close` closes it.
-        self._before_item = b"["
+        self._before_items = b"["
 
-    def write(self, line: bytes) -> None:
-        """Append an item, a JSON text and a line feed: COPY calls this for each row."""
-        self._file.write(self._before_item + line[:-1])
-        self._before_item = b","
+    def extend(self, items: Iterable[str]) -> None:
+        """Append items, each a JSON text."""
+        text = ",".join(items)
+        if text:
+            self._file.write(self._before_items + text.encode())
+            self._before_items = b","
 
     def end(self) -> None:
         """Append nothing more: the array is complete."""
-        self._file.write(b"[]" if self._before_item == b"[" else b"]")
+        self._file.write(b"[]" if self._before_items == b"[" else b"]")
 
     def size(self) -> int:
         """Return the length of the complete array in bytes."""

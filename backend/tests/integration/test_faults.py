@@ -1,29 +1,30 @@
 """The service while things fail around it: the short form of `make torture`."""
 
 import asyncio
+import json
 import os
 import signal
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Awaitable, Callable
-from typing import Any
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import closing
 
 import httpx
-import psycopg2
 import pytest
 from fastapi import FastAPI
-from sqlalchemy import URL, event, make_url
+from sqlalchemy import URL, make_url
 
 from src.database.database import Database
 from src.database.embedded import EmbeddedPostgres
 from src.services.task_service import TaskService
 from tests import torture
 from tests.client import Api, data_of, error_of
-from tests.conftest import Sql, memory_dir, settings_for
+from tests.conftest import Sql, memory_dir, settings_for, transaction
 from tests.pgbouncer import PROGRAM as PGBOUNCER
 from tests.pgbouncer import pgbouncer
+from tests.proxy import Proxy
 from tests.service import MAIN, Service, free_port, running
 
 needs_pgbouncer = pytest.mark.skipif(PGBOUNCER is None, reason="pgbouncer is not installed (apt-get install pgbouncer)")
@@ -110,9 +111,24 @@ async def test_idle_connections_that_the_server_closed_are_replaced_unnoticed(
     assert caplog.messages == []
 
 
-async def test_a_write_whose_answer_was_lost_is_made_once(database: Database, sql: Sql) -> None:
-    """The server commits and then ends the connection before it has answered."""
-    tasks = TaskService(database)
+@pytest.fixture
+def proxy(database_url: URL) -> Proxy:
+    return Proxy(database_url)
+
+
+@pytest.fixture
+def tasks_through_proxy(proxy: Proxy) -> Iterator[TaskService]:
+    with proxy.running() as url:
+        database = Database(settings_for(url, database_pool_size=1))
+        yield TaskService(database)
+        database.close()
+
+
+async def test_a_write_whose_answer_was_lost_is_made_once(
+    tasks_through_proxy: TaskService, proxy: Proxy, sql: Sql
+) -> None:
+    """The server commits, and the connection breaks before its answer arrives."""
+    tasks = tasks_through_proxy
     await tasks.create_task("Buy")
     [(task_id,)] = sql("SELECT id FROM tasks")
     changes: list[Callable[[], Awaitable[object]]] = [
@@ -123,34 +139,47 @@ async def test_a_write_whose_answer_was_lost_is_made_once(database: Database, sq
         lambda: tasks.delete_task(task_id),
     ]
     for entries, change in enumerate(changes, start=2):
-        lose_next_answer(database)
+        proxy.lose_next_answer()
+        proxy.messages.clear()
         await change()
         assert len(sql("SELECT FROM task_history")) == entries
+        assert proxy.messages.count("Q") >= 2
     assert [row.title for row in sql("SELECT title FROM tasks")] == ["Other"]
 
 
-def lose_next_answer(database: Database, meanwhile: Callable[[], object] = lambda: None) -> None:
-    """Let the next statement be committed, and its connection break before the answer is read."""
-
-    @event.listens_for(database.engine, "after_cursor_execute", once=True)
-    def break_connection(*_: Any) -> None:
-        meanwhile()
-        raise psycopg2.OperationalError("server closed the connection unexpectedly")
-
-
-async def test_a_change_undone_by_another_before_its_repeat_is_not_made_twice(database: Database, sql: Sql) -> None:
-    tasks = TaskService(database)
-    await tasks.create_task("Buy")
+async def test_a_change_undone_by_another_before_its_repeat_is_not_made_twice(
+    tasks_through_proxy: TaskService, proxy: Proxy, sql: Sql
+) -> None:
+    await tasks_through_proxy.create_task("Buy")
     [(task_id,)] = sql("SELECT id FROM tasks")
 
-    lose_next_answer(database, lambda: sql("UPDATE tasks SET is_completed = false, completed_at = NULL"))
-
-    await tasks.mark_complete(task_id)
+    proxy.lose_next_answer(lambda: sql("UPDATE tasks SET is_completed = false, completed_at = NULL"))
+    await tasks_through_proxy.mark_complete(task_id)
 
     assert [row.action_type for row in sql("SELECT action_type FROM task_history ORDER BY timestamp")] == [
         "CREATED",
         "COMPLETED",
     ]
+    assert sql("SELECT is_completed FROM tasks") == [(False,)]
+
+
+async def test_a_long_list_whose_connection_breaks_is_read_again(
+    tasks_through_proxy: TaskService, proxy: Proxy, sql: Sql
+) -> None:
+    sql("INSERT INTO tasks SELECT gen_random_uuid(), 'x', NULL, false, now(), now() FROM generate_series(1, 2500)")
+    asked = 0
+
+    def break_later() -> None:
+        nonlocal asked
+        asked += 1
+
+    listing = asyncio.create_task(tasks_through_proxy.get_all_tasks())
+    while proxy.messages.count("Q") < 2:
+        await asyncio.sleep(0)
+    proxy.lose_next_answer(break_later)
+    with closing(await listing) as file:
+        assert len(json.loads(b"".join(file.chunks()))) == 2500
+    assert asked == 1
 
 
 async def test_a_deadlock_is_repeated(database: Database, sql: Sql) -> None:
@@ -170,38 +199,36 @@ async def test_a_deadlock_is_repeated(database: Database, sql: Sql) -> None:
     assert sql("SELECT last_value FROM failures") == [(3,)]
 
 
-def test_more_callers_than_connections_all_get_an_answer(api: Api, live_app: tuple[FastAPI, str], sql: Sql) -> None:
+def test_more_callers_than_connections_all_get_an_answer(
+    api: Api, live_app: tuple[FastAPI, str], service_url: URL
+) -> None:
     app, address = live_app
-    app.state.database = Database(settings_for(app.state.database.engine.url, database_pool_size=5))
+    app.state.database = Database(settings_for(service_url, database_pool_size=5))
     api.create_task()
     statuses = call_at_once(f"{address}/tasks", 200)
     assert statuses == [200] * 200
 
 
 def test_with_every_connection_taken_the_answer_is_503_and_health_answers(
-    api: Api, live_app: tuple[FastAPI, str], database: Database, sql: Sql
+    api: Api, live_app: tuple[FastAPI, str], service_url: URL, database_url: URL
 ) -> None:
     app, address = live_app
     task = api.create_task()
-    app.state.database = Database(settings_for(database.engine.url, database_pool_size=5, queue_timeout_s=1))
-    blocker = database.engine.raw_connection()
-    blocker.cursor().execute("BEGIN; LOCK TABLE tasks")
+    app.state.database = Database(settings_for(service_url, database_pool_size=5, queue_timeout_s=1))
     holders = [threading.Thread(target=httpx.get, args=(f"{address}/tasks",), kwargs={"timeout": 30}) for _ in range(5)]
-    for holder in holders:
-        holder.start()
-    time.sleep(0.3)
+    with transaction(database_url, "LOCK TABLE tasks"):
+        for holder in holders:
+            holder.start()
+        time.sleep(0.3)
 
-    started = time.monotonic()
-    response = api.get("/tasks")
-    assert error_of(response, 503)
-    assert int(response.headers["Retry-After"]) > 0
-    assert 0.9 < time.monotonic() - started < 3
-    started = time.monotonic()
-    data_of(api.get("/health"))
-    assert time.monotonic() - started < 0.1
-
-    blocker.cursor().execute("ROLLBACK")
-    blocker.close()
+        started = time.monotonic()
+        response = api.get("/tasks")
+        assert error_of(response, 503)
+        assert int(response.headers["Retry-After"]) > 0
+        assert 0.9 < time.monotonic() - started < 3
+        started = time.monotonic()
+        data_of(api.get("/health"))
+        assert time.monotonic() - started < 0.1
     for holder in holders:
         holder.join()
     assert api.list_tasks() == [task]

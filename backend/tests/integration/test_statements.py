@@ -9,7 +9,8 @@ import pytest
 from fastapi import FastAPI
 from sqlalchemy import URL
 
-from src.database.database import Database, Rows
+from src.database.connection import Rows
+from src.database.database import Database
 from src.database.statement import Statement
 from src.models import ActionType
 from src.services.history_service import HistoryService
@@ -148,18 +149,20 @@ async def test_a_statement_reads_by_its_index(database_url: URL, many_rows: UUID
 
 
 class ExplainedDatabase(Database):
-    """Notes the plan of each statement that it runs."""
+    """Notes the plan of the statement that it runs."""
 
     plan = ""
 
-    def _fetch(self, cursor: Any, statement: Statement, parameters: Mapping[str, Any]) -> Rows:
-        self._explain(cursor, statement, parameters)
-        return super()._fetch(cursor, statement, parameters)
+    async def run(self, statement: Statement, parameters: Mapping[str, Any] | None = None, **options: Any) -> Rows:
+        await self._explain(statement, parameters or {})
+        return await super().run(statement, parameters, **options)
 
-    def _copy(self, cursor: Any, statement: Statement) -> JsonFile:
-        self._explain(cursor, statement, {})
-        return super()._copy(cursor, statement)
+    async def collect(self, statement: Statement) -> JsonFile:
+        await self._explain(statement, {})
+        return await super().collect(statement)
 
-    def _explain(self, cursor: Any, statement: Statement, parameters: Mapping[str, Any]) -> None:
-        cursor.execute(f"EXPLAIN {statement.sql}", statement.parameters(parameters))
-        self.plan = "\n".join(line for (line,) in cursor.fetchall())
+    async def _explain(self, statement: Statement, parameters: Mapping[str, Any]) -> None:
+        connection = await self.pool.acquire()
+        lines = await connection.run(f"EXPLAIN {statement.sql}", statement.parameters(parameters))
+        self.plan = "\n".join(line for (line,) in lines)
+        self.pool.release(connection)

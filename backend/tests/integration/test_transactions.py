@@ -6,14 +6,15 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from psycopg2.extensions import TRANSACTION_STATUS_IDLE
+from sqlalchemy import URL, text
 from sqlalchemy.exc import DBAPIError
 
 from src.database.database import Database
+from src.database.statement import Statement
 from src.exceptions.errors import DatabaseUnavailable
 from src.services.task_service import TaskService
 from tests.client import Api, error_of
-from tests.conftest import Sql, settings_for
+from tests.conftest import Sql, settings_for, transaction
 
 CHANGES: dict[str, Callable[[Api, str], Any]] = {
     "create": lambda api, _: api.post("/tasks", json={"title": "Other"}),
@@ -113,30 +114,35 @@ def test_the_database_knows_five_actions(sql: Sql) -> None:
         sql("INSERT INTO task_history VALUES (gen_random_uuid(), gen_random_uuid(), 'ARCHIVED', 'x', now())")
 
 
-async def test_a_statement_that_takes_too_long_is_ended_and_undone(database: Database, sql: Sql) -> None:
+async def test_a_statement_that_takes_too_long_is_ended_and_undone(
+    database: Database, service_url: URL, database_url: URL, sql: Sql
+) -> None:
     await TaskService(database).create_task("x")
     [task] = sql("SELECT * FROM tasks")
-    impatient = Database(settings_for(database.engine.url, statement_timeout_s=0.2))
-    blocker = database.engine.raw_connection()
-    blocker.cursor().execute(f"BEGIN; SELECT FROM tasks WHERE id = '{task.id}' FOR UPDATE")
-
-    with pytest.raises(DatabaseUnavailable):
-        async with asyncio.timeout(5):
-            await TaskService(impatient).mark_complete(task.id)
-
-    blocker.cursor().execute("ROLLBACK")
-    blocker.close()
+    impatient = Database(settings_for(service_url, statement_timeout_s=0.2))
+    with transaction(database_url, "LOCK TABLE tasks"):
+        for call in (TaskService(impatient).mark_complete(task.id), TaskService(impatient).get_all_tasks()):
+            with pytest.raises(DatabaseUnavailable):
+                async with asyncio.timeout(5):
+                    await call
     assert sql("SELECT * FROM tasks") == [task]
     await TaskService(impatient).mark_complete(task.id)
+    impatient.close()
 
 
-async def test_a_statement_leaves_no_limit_and_no_transaction_on_its_connection(database: Database) -> None:
+async def test_a_statement_leaves_no_limit_and_no_transaction_on_its_connection(database: Database, sql: Sql) -> None:
     await TaskService(database).create_task("x")
+    sql("INSERT INTO tasks SELECT gen_random_uuid(), 'x', NULL, false, now(), now() FROM generate_series(1, 2500)")
+    (await TaskService(database).get_all_tasks()).close()
 
-    connection = database.engine.raw_connection()
-    assert connection.driver_connection is not None
-    assert connection.driver_connection.info.transaction_status == TRANSACTION_STATUS_IDLE
-    cursor = connection.cursor()
-    cursor.execute("SHOW statement_timeout")
-    assert cursor.fetchone() == ("0",)
-    connection.close()
+    connection = await database.pool.acquire()
+    assert await connection.run("SHOW statement_timeout") == [("0",)]
+    assert await connection.run("SELECT pg_current_xact_id_if_assigned(), count(*) FROM pg_cursors") == [(None, 0)]
+    database.pool.release(connection)
+
+
+async def test_a_caller_who_gives_up_leaves_no_connection_in_the_middle_of_its_statement(database: Database) -> None:
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.05):
+            await database.run(Statement(text("SELECT pg_sleep(1)")))
+    assert await database.run(Statement(text("SELECT 1"))) == [(1,)]

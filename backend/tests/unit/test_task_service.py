@@ -8,13 +8,15 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
+from pydantic import TypeAdapter
+from sqlalchemy import URL
 
 from src.database.database import Database
 from src.exceptions.errors import TaskNotFound
 from src.schemas.task import TaskResponse
 from src.services.task_service import TaskService
 from src.utils.json_text import JsonFile, JsonText
-from tests.conftest import Sql
+from tests.conftest import Sql, transaction
 
 NASTY = (
     "".join(map(chr, range(1, 0x180))) + "\u2028\u2029\ufeff\ufffe\uffff</script>\U0001f468\u200d\U0001f469\U0010ffff"
@@ -80,7 +82,7 @@ async def test_times_are_utc_whatever_the_time_zone_of_the_server(
     text = await tasks.create_task("x")
     [(name,)] = sql("SELECT current_database()")
     sql(f"ALTER DATABASE {name} SET timezone = 'Asia/Kolkata'")
-    database.engine.dispose()
+    database.close()
     assert await tasks.get_task(read(text).id) == text
 
 
@@ -88,6 +90,21 @@ async def test_all_tasks_are_an_array_of_their_json(tasks: TaskService) -> None:
     assert content(await tasks.get_all_tasks()) == "[]"
     first, second = await tasks.create_task("a"), await tasks.create_task(NASTY[:255], NASTY)
     assert content(await tasks.get_all_tasks()) == f"[{second},{first}]"
+
+
+@pytest.mark.parametrize("number", [999, 1000, 1001, 2000, 5003])
+async def test_a_long_list_is_complete_and_in_order(tasks: TaskService, sql: Sql, number: int) -> None:
+    sql(
+        "INSERT INTO tasks SELECT gen_random_uuid(), repeat('x', 200), NULL, false, at, at, NULL FROM (SELECT now() -"
+        " number * interval '1 second' AS at FROM generate_series(1, :number) AS number) AS moment",
+        number=number,
+    )
+    text = content(await tasks.get_all_tasks())
+    listed = TypeAdapter(list[TaskResponse]).validate_json(text)
+    assert text == TypeAdapter(list[TaskResponse]).dump_json(listed).decode()
+    created = [task.created_at for task in listed]
+    assert created == sorted(set(created), reverse=True)
+    assert len(created) == number
 
 
 async def test_completion_sets_one_moment_and_is_done_once(tasks: TaskService, sql: Sql) -> None:
@@ -181,14 +198,11 @@ async def test_time_moves_on_although_the_clock_was_set_back(tasks: TaskService,
     assert times == [task.created_at, completed.updated_at, reopened.updated_at, reopened.updated_at + tick]
 
 
-async def test_a_change_that_waits_for_a_lock_is_dated_after_the_wait(tasks: TaskService, database: Database) -> None:
+async def test_a_change_that_waits_for_a_lock_is_dated_after_the_wait(tasks: TaskService, database_url: URL) -> None:
     task = read(await tasks.create_task("x"))
-    blocker = database.engine.raw_connection()
-    blocker.cursor().execute(f"BEGIN; SELECT FROM tasks WHERE id = '{task.id}' FOR UPDATE")
-    completing = asyncio.create_task(tasks.mark_complete(task.id))
-    await asyncio.sleep(0.3)
-    released = datetime.now(UTC)
-    blocker.cursor().execute("ROLLBACK")
-    blocker.close()
+    with transaction(database_url, f"SELECT FROM tasks WHERE id = '{task.id}' FOR UPDATE"):
+        completing = asyncio.create_task(tasks.mark_complete(task.id))
+        await asyncio.sleep(0.3)
+        released = datetime.now(UTC)
     completed = read(await completing)
     assert completed.updated_at > released

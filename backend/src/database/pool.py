@@ -1,0 +1,61 @@
+"""How many connections there are, and which are kept."""
+
+import asyncio
+
+from config import DatabasePool, Settings
+from src.database.connection import Connection
+from src.exceptions.errors import DatabaseUnavailable
+
+
+class Pool:
+    """At most `database_pool_size` connections, opened when they are needed."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._keeps_connections = keeps_connections(settings)
+        self._free = asyncio.Semaphore(settings.database_pool_size)
+        self._idle: list[Connection] = []
+
+    async def acquire(self) -> Connection:
+        """Return a connection of the caller's own, to be released.
+
+        Raises `DatabaseUnavailable` when none is free within `queue_timeout_s`, `psycopg2.Error`
+        when none can be opened.
+        """
+        try:
+            async with asyncio.timeout(self._settings.queue_timeout_s):
+                await self._free.acquire()
+        except TimeoutError as error:
+            raise DatabaseUnavailable from error
+        try:
+            # The one used last, whose caches are warm.
+            while self._idle:
+                connection = self._idle.pop()
+                if connection.is_usable():
+                    return connection
+                connection.close()
+            return await Connection.open(self._settings)
+        except BaseException:
+            self._free.release()
+            raise
+
+    def release(self, connection: Connection) -> None:
+        """Take the connection back, which may have failed, or be in the middle of a statement."""
+        if self._keeps_connections and connection.is_usable():
+            self._idle.append(connection)
+        else:
+            connection.close()
+        self._free.release()
+
+    def close(self) -> None:
+        """Close the connections, which must not be in use."""
+        while self._idle:
+            self._idle.pop().close()
+
+
+def keeps_connections(settings: Settings) -> bool:
+    """Whether connections are kept when they are not in use."""
+    if settings.database_pool is DatabasePool.AUTO:
+        # Neon suspends idle computes and pools connections on its own side.
+        return not (settings.require_database_url().host or "").endswith(".neon.tech")
+    return settings.database_pool is DatabasePool.QUEUE
