@@ -16,6 +16,7 @@ from fastapi import FastAPI
 from fastapi.responses import RedirectResponse
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
+from starlette.routing import Mount, Router
 
 from config import BACKEND, ConfigurationError, Settings, load_settings
 from src.api import v1
@@ -40,6 +41,7 @@ _SHUTDOWN_MARGIN_S = 5
 def create_app(settings: Settings) -> FastAPI:
     """Return the application, which expects its database to be ready (`prepare_schema`)."""
     database = Database(settings)
+    api_keys = [key.get_secret_value() for key in settings.api_key]
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -47,7 +49,7 @@ def create_app(settings: Settings) -> FastAPI:
         database.close()
 
     app = DocumentedApi(
-        requires_key=bool(settings.api_key),
+        requires_key=bool(api_keys),
         title="Task management backend",
         description="Tasks, the audit log of their changes, and the counts of a weekly dashboard.",
         version="1.0.0",
@@ -67,16 +69,17 @@ def create_app(settings: Settings) -> FastAPI:
                 expose_headers=["Link", "Retry-After", "X-Request-ID"],
             ),
             Middleware(UnexpectedErrors),
-            Middleware(TrustedHosts, hosts=settings.trusted_hosts),
-            Middleware(ApiKeys, keys=[key.get_secret_value() for key in settings.api_key]),
+            *([Middleware(TrustedHosts, hosts=settings.trusted_hosts)] if settings.trusted_hosts else []),
+            *([Middleware(ApiKeys, keys=api_keys)] if api_keys else []),
             Middleware(BodyLimit, max_bytes=settings.max_body_bytes),
             Middleware(HeadAsGet),
         ],
     )
     app.state.database = database
     register_handlers(app)
-    app.include_router(v1.router)
-    app.include_router(v1.router, prefix="/api/v1", include_in_schema=False)
+    # The same routes for clients that pin a version; the document lists the others.
+    versioned = Mount("/api/v1", Router(v1.routes, redirect_slashes=False))
+    app.router.routes.extend([*v1.routes, versioned])
 
     @app.get("/", include_in_schema=False)
     async def redirect_to_docs() -> RedirectResponse:
@@ -139,6 +142,8 @@ def _serve(settings: Settings, data: str) -> None:
         "log_config": None,
         "access_log": False,
         "server_header": False,
+        # Nothing here asks for the caller's address.
+        "proxy_headers": False,
         "timeout_graceful_shutdown": round(settings.statement_timeout_s) + _SHUTDOWN_MARGIN_S,
     }
     if settings.workers > 1:

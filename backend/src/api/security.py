@@ -3,7 +3,7 @@
 import hmac
 from collections.abc import Collection
 
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from src.utils.response import failure
@@ -15,14 +15,14 @@ _OPEN = _OPEN_PATHS | {prefix + route for prefix in ("", "/api/v1") for route in
 
 
 class ApiKeys:
-    """Asks for `Authorization: Bearer KEY` (RFC 6750) with one of `keys`; with none, for nothing."""
+    """Asks for `Authorization: Bearer KEY` (RFC 6750) with one of `keys`."""
 
     def __init__(self, app: ASGIApp, keys: Collection[str]) -> None:
         self.app = app
         self.keys = [key.encode() for key in keys]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or not self.keys or scope["path"] in _OPEN or self._knows(Headers(scope=scope)):
+        if scope["type"] != "http" or scope["path"] in _OPEN or self._knows(Headers(scope=scope)):
             await self.app(scope, receive, send)
             return
         error = "An API key is required: Authorization: Bearer KEY"
@@ -36,7 +36,7 @@ class ApiKeys:
 
 
 class TrustedHosts:
-    """Refuses requests whose Host header names none of `hosts`; with none, refuses nothing."""
+    """Refuses requests whose Host header names none of `hosts`."""
 
     def __init__(self, app: ASGIApp, hosts: Collection[str]) -> None:
         self.app = app
@@ -44,10 +44,21 @@ class TrustedHosts:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         host = Headers(scope=scope).get("host", "") if scope["type"] == "http" else ""
-        if scope["type"] != "http" or not self.hosts or _without_port(host).lower() in self.hosts:
+        if scope["type"] != "http" or _without_port(host).lower() in self.hosts:
             await self.app(scope, receive, send)
             return
         await failure(400, "Host: is not a host that this service answers for")(scope, receive, send)
+
+
+_FOR_EVERYTHING = [
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+    (b"referrer-policy", b"no-referrer"),
+]
+_FOR_JSON = [
+    (b"cache-control", b"no-store"),
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+]
 
 
 class SecurityHeaders:
@@ -68,13 +79,10 @@ class SecurityHeaders:
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                headers = MutableHeaders(scope=message)
-                headers["X-Content-Type-Options"] = "nosniff"
-                headers["X-Frame-Options"] = "DENY"
-                headers["Referrer-Policy"] = "no-referrer"
-                if headers.get("content-type") == "application/json":
-                    headers["Cache-Control"] = "no-store"
-                    headers["Content-Security-Policy"] = "default-src 'none'; frame-ancestors 'none'"
+                headers = message["headers"]
+                headers += _FOR_EVERYTHING
+                if (b"content-type", b"application/json") in headers:
+                    headers += _FOR_JSON
             await send(message)
 
         await self.app(scope, receive, send_with_headers)

@@ -22,11 +22,10 @@ class Pool:
         Raises `DatabaseUnavailable` when none is free within `queue_timeout_s`, `psycopg2.Error`
         when none can be opened.
         """
-        try:
-            async with asyncio.timeout(self._settings.queue_timeout_s):
-                await self._free.acquire()
-        except TimeoutError as error:
-            raise DatabaseUnavailable from error
+        if self._free.locked():
+            await self._wait_in_line()
+        else:
+            await self._free.acquire()
         try:
             # The one used last, whose caches are warm.
             while self._idle:
@@ -38,6 +37,13 @@ class Pool:
         except BaseException:
             self._free.release()
             raise
+
+    async def _wait_in_line(self) -> None:
+        try:
+            async with asyncio.timeout(self._settings.queue_timeout_s):
+                await self._free.acquire()
+        except TimeoutError as error:
+            raise DatabaseUnavailable from error
 
     def release(self, connection: Connection) -> None:
         """Take the connection back, which may have failed, or be in the middle of a statement."""

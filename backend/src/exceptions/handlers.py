@@ -5,9 +5,8 @@ from typing import Any
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
-from fastapi.routing import iter_route_contexts
 from starlette.exceptions import HTTPException
-from starlette.routing import compile_path
+from starlette.routing import Route
 
 from src.exceptions.errors import DatabaseUnavailable, NotJson, SchemaOutdated, ServiceError, TaskNotFound
 from src.utils.response import failure
@@ -95,8 +94,8 @@ def _allowed_methods(request: Request) -> list[str]:
     """Every method that some route answers on the request's path; the framework knows of one route."""
     path = request.scope["path"].removeprefix(request.scope.get("root_path", ""))
     methods: set[str] = set()
-    for route in iter_route_contexts(request.app.router.routes):
-        if route.path is not None and compile_path(route.path)[0].match(path):
+    for route in request.app.router.routes:
+        if isinstance(route, Route) and route.path_regex.match(path):
             methods |= route.methods or set()
     if "GET" in methods:
         methods.add("HEAD")

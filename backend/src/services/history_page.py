@@ -34,9 +34,6 @@ from src.database.statement import Statement
 from src.models import TaskHistory
 from src.services.counting import KindFilter, count_by_day, is_entry, sum_of, total_count
 
-# To step over fewer entries than this costs less than to look for the day.
-_FAR = 1000
-
 _FILTERS = frozenset(("task_id", "action_type"))
 
 _history = TaskHistory.__table__.c
@@ -51,52 +48,55 @@ _after = tuple_(_after_timestamp, bindparam("after_id", type_=Uuid(as_uuid=False
 
 
 @cache
-def page_of_history(given: frozenset[str]) -> Statement:
+def page_of_history(given: frozenset[str], *, far: bool = False) -> Statement:
     """Return the statement for a page of the entries that match what is `given`.
 
     These are names of its parameters, beside `limit`: `task_id`, `action_type`, both or neither,
     and either `offset` or `after_timestamp` with `after_id`. It returns one row: the number of all
     entries that match, the number of those before the page, the page as a JSON array, and the
-    position of its last entry.
+    position of its last entry. Whether the offset is `far`, `is_far` tells.
     """
     matches = [_history[name] == bindparam(name, type_=_history[name].type) for name in sorted(given & _FILTERS)]
-    kinds: KindFilter = (lambda kind: kind == bindparam("action_type")) if "action_type" in given else is_entry
-    # The entries of one task are few, and side by side in its index.
-    of_one_task = "task_id" in given
-    total = (_count_of(matches) if of_one_task else total_count(kinds)).cte("total")
-    if "offset" in given:
-        first: ColumnElement[int] = cast(_offset, BigInteger)
-        page = _page_at_offset(matches, total, None if of_one_task else _day_of_offset(kinds))
+    # The entries of one task are few, and side by side in its index: they need no counts.
+    kinds = None if "task_id" in given else _kind_of_action if "action_type" in given else is_entry
+    total = _count_of(matches) if kinds is None else total_count(kinds)
+    page = _entries.where(*matches)
+    first: ColumnElement[int] = cast(_offset, BigInteger)
+    if "offset" not in given:
+        page = page.where(_position < _after)
+        first = _count_until_cursor(matches, kinds)
+    elif far and kinds is not None:
+        day = _day_of_offset(kinds)
+        page = page.where(_history.timestamp < _scalar(day.c.ends)).offset(_offset - _scalar(day.c.newer))
     else:
-        first = _count_until_cursor(matches, None if of_one_task else kinds)
-        page = _entries.where(*matches, _position < _after)
+        page = page.offset(_offset)
     item = json_rows(page.order_by(*_newest_first).limit(_limit).subquery("page"), "timestamp", "history_id").subquery()
     # The order of the rows of a subquery is kept by an aggregate over it.
     array = select(
         func.concat("[", func.string_agg(item.c.json, text("','")), "]", type_=String).label("items"),
         func.array_agg(item.c.position, type_=ARRAY(Text))[func.count()].label("last_position"),
     ).subquery("array")
-    return Statement(select(_scalar(total.c.total), first, array.c["items"], array.c.last_position))
+    return Statement(select(total.scalar_subquery(), first, array.c["items"], array.c.last_position))
 
 
-def _page_at_offset(matches: Sequence[ColumnElement[bool]], total: CTE, day: CTE | None) -> Select[Any]:
-    # Beyond the last entry, there is nothing to step over.
-    entries = _entries.where(*matches, _offset < _scalar(total.c.total))
-    if day is None:
-        return entries.offset(_offset)
-    end_of_day = func.coalesce(_scalar(day.c.ends), literal_column("'infinity'"))
-    return entries.where(_history.timestamp < end_of_day).offset(_offset - func.coalesce(_scalar(day.c.newer), 0))
+def is_far(offset: int) -> bool:
+    """Whether it takes longer to step over `offset` entries than to look for the day on which to begin."""
+    return offset >= 1000
+
+
+def _kind_of_action(kind: ColumnElement[str]) -> ColumnElement[bool]:
+    return kind == bindparam("action_type")
 
 
 def _day_of_offset(kinds: KindFilter) -> CTE:
-    """When the day ends that has the entry at `offset`, and how many entries are newer; no row where that is near."""
+    """When the day ends that has the entry at `offset`, and how many entries are newer; beyond the last, no row."""
     part = count_by_day(kinds)
     day = select(part.c.day, sum_of(part.c.count).label("count")).group_by(part.c.day).subquery("day")
     newer = cast(func.sum(day.c.count).over(order_by=day.c.day.desc()), BigInteger) - day.c.count
     running = select(day, newer.label("newer")).subquery("running")
     return (
         select(_end_of(running.c.day).label("ends"), running.c.newer)
-        .where(_offset >= _FAR, _offset >= running.c.newer, _offset < running.c.newer + running.c.count)
+        .where(_offset >= running.c.newer, _offset < running.c.newer + running.c.count)
         .cte("day_of_offset")
     )
 

@@ -1,6 +1,7 @@
 """The audit log: writing it, reading it, and the counts of the dashboard."""
 
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import CTE, ColumnElement, Uuid, bindparam, exists, insert, literal, select
@@ -10,7 +11,7 @@ from src.models import ActionType, TaskHistory
 from src.schemas.history import Pagination
 from src.schemas.stats import WeeklyStats
 from src.services.counting import WEEKLY_COUNTS
-from src.services.history_page import page_of_history
+from src.services.history_page import is_far, page_of_history
 from src.utils.cursors import Page, cursor_to
 from src.utils.json_text import JsonText, json_object
 from src.utils.timestamps import utc_now, week_bounds
@@ -59,16 +60,16 @@ class HistoryService:
         `page` counts from 1 and wins over `offset`; with neither, it is the first page. With
         `after`, an `EntryCursor`, it is the page that follows that position, and they do not count.
         """
-        given: dict[str, object] = {}
-        if task_id is not None:
-            given["task_id"] = task_id
-        if action_type is not None:
-            given["action_type"] = action_type
-        if after is not None:
-            given["after_timestamp"], given["after_id"] = after.split()
+        offset = offset or 0 if page is None else (page - 1) * limit
+        filters = {"task_id": task_id, "action_type": action_type}
+        given: dict[str, Any] = {name: value for name, value in filters.items() if value is not None}
+        if after is None:
+            given["offset"] = offset
+            statement = page_of_history(frozenset(given), far=is_far(offset))
         else:
-            given["offset"] = offset or 0 if page is None else (page - 1) * limit
-        [row] = await self._database.run(page_of_history(frozenset(given)), {"limit": limit, **given})
+            given["after_timestamp"], given["after_id"] = after.split()
+            statement = page_of_history(frozenset(given))
+        [row] = await self._database.run(statement, {"limit": limit, **given})
         total_count, first, items, last_position = row
         pagination = Pagination.of(total_count=total_count, offset=first, limit=limit)
         return Page(
