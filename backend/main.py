@@ -1,5 +1,6 @@
 """The application, and `python main.py`, which serves it."""
 
+import gc
 import ipaddress
 import logging
 import multiprocessing
@@ -103,7 +104,7 @@ def __getattr__(name: str) -> FastAPI:
             settings = load_settings()
             configure_log(settings.log_level)
             prepare_schema(settings)
-            return create_app(settings)
+            return _settled(create_app(settings))
     except SystemExit:
         if supervisor is not None and supervisor.pid is not None:
             # It would start this worker again and again.
@@ -149,7 +150,17 @@ def _serve(settings: Settings, data: str) -> None:
     if settings.workers > 1:
         uvicorn.run("main:app", workers=settings.workers, app_dir=str(BACKEND), **options)
     else:
-        PatientServer(uvicorn.Config(create_app(settings), **options)).run()
+        PatientServer(uvicorn.Config(_settled(create_app(settings)), **options)).run()
+
+
+def _settled(app: FastAPI) -> FastAPI:
+    """Return `app`, once the garbage collector knows that what is there now is there to stay.
+
+    Otherwise it would walk through all of it again and again, for a fifth of the time of a request.
+    """
+    gc.collect()
+    gc.freeze()
+    return app
 
 
 def _is_loopback(host: str) -> bool:
