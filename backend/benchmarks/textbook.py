@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import DateTime, String, create_engine, func, select
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, sessionmaker
 
-engine = create_engine(os.environ["DATABASE_URL"], pool_size=20, max_overflow=0)
+engine = create_engine(os.environ.get("DATABASE_URL", "postgresql+psycopg2://"), pool_size=20, max_overflow=0)
 SessionLocal = sessionmaker(engine)
 
 

@@ -69,7 +69,7 @@ class TaskService:
 
     async def create_task(self, title: str, description: str | None = None) -> JsonText:
         """Create an incomplete task and return it."""
-        return await self._change(_CREATE, uuid4(), title=title, description=description)
+        return await self._change(CREATE, uuid4(), title=title, description=description)
 
     async def get_all_tasks(self, is_completed: bool | None = None) -> JsonFile:
         """Return every task, or every complete or incomplete one: incomplete first, then newest first, then by id."""
@@ -92,26 +92,26 @@ class TaskService:
 
     async def get_task(self, task_id: UUID) -> JsonText:
         """Return the task. Raises `TaskNotFound`."""
-        return _one(await self._database.run(_GET, {"task_id": task_id}))
+        return _one(await self._database.run(GET, {"task_id": task_id}))
 
     async def update_task(self, task_id: UUID, title: str | None = None, description: str | None = None) -> JsonText:
         """Set what is not None and return the task. Raises `TaskNotFound`.
 
         Where everything is so already, nothing changes and nothing is recorded.
         """
-        return await self._change(_UPDATE, task_id, title=title, description=description)
+        return await self._change(UPDATE, task_id, title=title, description=description)
 
     async def mark_complete(self, task_id: UUID) -> JsonText:
         """Complete the task, unless it is complete already, and return it. Raises `TaskNotFound`."""
-        return await self._change(_COMPLETE, task_id)
+        return await self._change(COMPLETE, task_id)
 
     async def mark_incomplete(self, task_id: UUID) -> JsonText:
         """Make the task incomplete, unless it is so already, and return it. Raises `TaskNotFound`."""
-        return await self._change(_INCOMPLETE, task_id)
+        return await self._change(INCOMPLETE, task_id)
 
     async def delete_task(self, task_id: UUID) -> JsonText:
         """Delete the task, but not its history; return null. Raises `TaskNotFound`."""
-        return await self._change(_DELETE, task_id)
+        return await self._change(DELETE, task_id)
 
     async def _change(self, change: Change, task_id: UUID, **parameters: Any) -> JsonText:
         parameters |= {"task_id": task_id, "history_id": uuid4()}
@@ -229,11 +229,11 @@ def _delete() -> Select[str]:
 
 
 # The statements are built once, here; a request only binds its values.
-_GET = Statement(json_rows(_existing_task().subquery("task")))
+GET = Statement(json_rows(_existing_task().subquery("task")))
 
 _get_if_logged = Statement(json_rows(_existing_task().where(HistoryService.is_logged()).subquery("task")))
-_CREATE = Change(Statement(_create()), _get_if_logged)
-_UPDATE = Change(Statement(_update()), _get_if_logged)
-_COMPLETE = Change(Statement(_complete()), _get_if_logged)
-_INCOMPLETE = Change(Statement(_incomplete()), _get_if_logged)
-_DELETE = Change(Statement(_delete()), Statement(select(_JSON_NULL).where(HistoryService.is_logged())))
+CREATE = Change(Statement(_create()), _get_if_logged)
+UPDATE = Change(Statement(_update()), _get_if_logged)
+COMPLETE = Change(Statement(_complete()), _get_if_logged)
+INCOMPLETE = Change(Statement(_incomplete()), _get_if_logged)
+DELETE = Change(Statement(_delete()), Statement(select(_JSON_NULL).where(HistoryService.is_logged())))

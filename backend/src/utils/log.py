@@ -14,7 +14,7 @@ def configure_log(level: str) -> None:
     # No line shows these, and to find them out for each takes a third of its time
     # (https://docs.python.org/3/howto/logging.html#optimization).
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
-    logging._srcfile = None  # type: ignore[attr-defined]  # As documented there.
+    logging._srcfile = None  # As documented there.
     logging.getLogger("alembic").setLevel(logging.WARNING)
 
 

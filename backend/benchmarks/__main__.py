@@ -1,0 +1,28 @@
+"""`python -m benchmarks`, which is `make bench`, and `python -m benchmarks --large`, `make bench-large`."""
+
+import argparse
+import logging
+
+from benchmarks import comparison, growth
+from benchmarks.load import wrk
+
+
+def main() -> None:
+    """Run the benchmark that the arguments choose."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("--large", action="store_true", help="1 M tasks and 10 M entries against a thousandth of that")
+    parser.add_argument("--rounds", type=int, default=3, help="how often every side has its turn (default: 3)")
+    parser.add_argument("--seconds", type=int, default=2, help="how long each measurement takes (default: 2)")
+    parser.add_argument("--tasks", type=int, help="how many tasks, instead of 10,000, or of 1,000,000 for --large")
+    given = parser.parse_args()
+    wrk()
+    # Of migrations and the like; what is measured prints itself.
+    logging.disable(logging.WARNING)
+    if given.large:
+        growth.run(tasks=given.tasks or 1_000_000, rounds=given.rounds, seconds=given.seconds)
+    else:
+        comparison.run(tasks=given.tasks or 10_000, rounds=given.rounds, seconds=given.seconds)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,74 @@
+"""The databases that the benchmarks run on."""
+
+import secrets
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from rich.progress import Progress
+from sqlalchemy import URL
+
+from benchmarks.load import TASK_ID
+from src.database.embedded import EmbeddedPostgres
+from src.database.migrate import prepare_schema
+from tests.conftest import execute, settings_for
+
+TASKS_AT_A_TIME = 10_000
+ENTRIES_OF_A_TASK = 10
+
+# A year of tasks, half of them complete, with the last ones this week.
+TASKS = f"""
+    INSERT INTO tasks (id, title, description, is_completed, created_at, updated_at, completed_at)
+    SELECT {TASK_ID.format("number")}, 'Buy groceries ' || number, 'Milk, bread and cheese',
+        number % 2 = 0, at, at, CASE WHEN number % 2 = 0 THEN at END
+    FROM generate_series(cast(:first AS integer), :last) AS number,
+        LATERAL (SELECT now() - interval '365 days' * (1 - number::float / :tasks) AS at) AS moment
+"""
+ENTRIES = f"""
+    INSERT INTO task_history (history_id, task_id, action_type, description, timestamp)
+    SELECT gen_random_uuid(), {TASK_ID.format("number / 10")},
+        (ARRAY['CREATED', 'UPDATED', 'COMPLETED', 'INCOMPLETED', 'UPDATED',
+               'UPDATED', 'UPDATED', 'UPDATED', 'UPDATED', 'COMPLETED'])[1 + number % 10],
+        'Title changed from ''Buy'' to ''Buy groceries ' || number / 10 || '''',
+        now() - interval '365 days' * (1 - number::float / (:tasks * 10.0))
+    FROM generate_series(cast(:first AS bigint) * 10, cast(:last AS bigint) * 10 + 9) AS number
+"""
+
+
+@contextmanager
+def running_postgres() -> Iterator[URL]:
+    """Run a PostgreSQL with its default settings, so that what it commits is on the disk, until the block is left."""
+    # Not in a directory of `tempfile`, which the account that it runs as for root could not enter.
+    path = Path(tempfile.gettempdir()) / f"task-backend-benchmark-{secrets.token_hex(4)}"
+    try:
+        with EmbeddedPostgres(path) as postgres:
+            yield postgres.url
+    finally:
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def create_database(server: URL, name: str, make_schema: Callable[[URL], None]) -> URL:
+    """Return the URL of a new database with a schema."""
+    execute(server, f"CREATE DATABASE {name}")
+    url = server.set(database=name)
+    make_schema(url)
+    return url
+
+
+def service_schema(url: URL) -> None:
+    """Make the service's own schema."""
+    prepare_schema(settings_for(url))
+
+
+def fill(url: URL, tasks: int, progress: Progress, *, history: bool = True) -> None:
+    """Add `tasks` tasks, with ten entries of history each, and show how far it is."""
+    job = progress.add_task(f"{tasks:,} tasks{', 10 entries each' if history else ''}", total=tasks)
+    for first in range(1, tasks + 1, TASKS_AT_A_TIME):
+        last = min(first + TASKS_AT_A_TIME - 1, tasks)
+        for statement in (TASKS, ENTRIES) if history else (TASKS,):
+            execute(url, statement, first=first, last=last, tasks=tasks)
+        progress.update(job, completed=last)
+    execute(url, "VACUUM ANALYZE")
+    execute(url, "CHECKPOINT")

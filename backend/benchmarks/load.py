@@ -1,0 +1,99 @@
+"""The load: requests from wrk, as many as the side can answer, or statements from pgbench."""
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import psycopg2
+from psycopg2.extensions import AsIs
+from sqlalchemy import URL
+
+from src.database.connection import connect_arguments
+from src.database.embedded_programs import programs_for
+from src.database.statement import Statement
+from tests.conftest import settings_for
+
+SCRIPT = Path(__file__).with_name("request.lua")
+TASK_ID = "('00000000-0000-4000-8000-' || lpad(({})::text, 12, '0'))::uuid"
+
+
+class Work(NamedTuple):
+    """One kind of request. The path and the body may have placeholders, which request.lua fills in."""
+
+    name: str
+    path: str
+    method: str = "GET"
+    body: str = ""
+
+
+class Answers(NamedTuple):
+    """What wrk saw."""
+
+    per_second: float
+    p50_ms: float
+    p99_ms: float
+    failures: int
+
+
+def wrk() -> str:
+    """Return the program, or end with a sentence on where to get it."""
+    return shutil.which("wrk") or sys.exit("The benchmark needs wrk: apt-get install wrk, or brew install wrk.")
+
+
+def send_requests(address: str, work: Work, *, tasks: int, callers: int, seconds: int) -> Answers:
+    """Let `callers` repeat `work` for `seconds`, each as soon as it has its answer."""
+    done = subprocess.run(
+        [
+            *(wrk(), "--threads", "1", "--connections", str(callers), "--duration", f"{seconds}s"),
+            *("--timeout", "60s", "--script", str(SCRIPT), address),
+            *("--", work.method, work.path, work.body, str(tasks)),
+        ],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    seen = json.loads(done.stdout.splitlines()[-1])
+    return Answers(seen["requests"] / seen["seconds"], seen["p50_ms"], seen["p99_ms"], seen["failures"])
+
+
+def run_statements(
+    url: URL, statements: Sequence[Statement], parameters: Mapping[str, Any], *, tasks: int, seconds: int
+) -> float:
+    """Return how many `statements` in turn the database runs in a second for pgbench, sent as the service sends them.
+
+    The parameters may be SQL (`AsIs`), in which `:number` is that of a random task.
+    """
+    lines = [f"\\set number random(1, {tasks})"]
+    connection = psycopg2.connect(**connect_arguments(settings_for(url)))
+    for statement in statements:
+        sql = connection.cursor().mogrify(statement.sql, statement.parameters(parameters)).decode()
+        # One message, as the service's is: `\;` does not end it.
+        lines.append(f"SET LOCAL statement_timeout = 15000\\; {' '.join(sql.split(chr(10)))};")
+    connection.close()
+    with tempfile.NamedTemporaryFile("w", suffix=".sql") as script:
+        script.write("\n".join(lines) + "\n")
+        script.flush()
+        done = subprocess.run(
+            [
+                *(programs_for(None) / "pgbench", "--no-vacuum", "--client", "32", "--jobs", "1"),
+                *("--time", str(seconds), "--file", script.name, "--host", str(url.query["host"])),
+                *("--port", str(url.query["port"]), "--username", str(url.username), str(url.database)),
+            ],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+    match = re.search(r"tps = ([\d.]+)", done.stdout)
+    assert match is not None, done.stdout
+    return float(match[1]) * len(statements)
+
+
+def random_task() -> AsIs:
+    """SQL for the id of a random task, for `run_statements`."""
+    return AsIs(TASK_ID.format(":number"))

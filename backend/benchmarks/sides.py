@@ -1,0 +1,80 @@
+"""The sides that are compared, each a server as its users start it."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import NamedTuple
+
+import httpx
+import psutil
+from sqlalchemy import URL
+
+from config import BACKEND
+from tests.service import free_port
+
+START_TIMEOUT_S = 30
+
+
+class Side(NamedTuple):
+    """A program that serves the endpoints on a port, for a database."""
+
+    name: str
+    command: list[str]
+    workers: int = 1
+
+
+UVICORN = [sys.executable, "-m", "uvicorn", "--log-level", "warning", "--no-access-log"]
+
+SERVICE = Side("service", [sys.executable, "main.py"])
+TEXTBOOK = Side("textbook", [*UVICORN, "benchmarks.textbook:app"])
+FLOOR = Side("floor", [*UVICORN, "benchmarks.floor:app"])
+
+
+class Server(NamedTuple):
+    """A server that answers at `address`."""
+
+    address: str
+    process: psutil.Process
+
+
+@contextmanager
+def serve(side: Side, database: URL) -> Iterator[Server]:
+    """Run `side` on `database` until the block is left."""
+    port = str(free_port())
+    command = side.command
+    if "uvicorn" in command:
+        command = [*command, "--port", port, "--workers", str(side.workers)]
+    url = database.render_as_string(hide_password=False)
+    process = subprocess.Popen(
+        command,
+        cwd=BACKEND,
+        env={**os.environ, "DATABASE_URL": url, "PORT": port, "WORKERS": str(side.workers)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        address = f"http://127.0.0.1:{port}"
+        _wait_until_up(address, process)
+        yield Server(address, psutil.Process(process.pid))
+    finally:
+        # At once: requests that nobody waits for any more would take the textbook half a minute.
+        for worker in psutil.Process(process.pid).children(recursive=True):
+            worker.kill()
+        process.kill()
+        process.wait()
+
+
+def _wait_until_up(address: str, process: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + START_TIMEOUT_S
+    while True:
+        try:
+            httpx.get(f"{address}/nope")
+        except httpx.TransportError as error:
+            if process.poll() is not None or time.monotonic() > deadline:
+                raise RuntimeError("The server did not start.") from error
+            time.sleep(0.05)
+        else:
+            return
