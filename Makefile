@@ -3,7 +3,7 @@
 PYTHON ?= python3
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check fuzz torture
+.PHONY: help run test check fuzz torture bench bench-large
 
 help:  ## List the targets.
 	@grep -E '^[a-z-]+: .*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
@@ -25,6 +25,12 @@ fuzz: .venv/installed  ## Search for requests that break the API, until Ctrl-C (
 
 torture: .venv/installed  ## Put the service under faults for some minutes, and print what they did.
 	@cd backend && ../.venv/bin/python -m tests.torture
+
+bench: .venv/installed  ## Compare with a textbook service and with the floor (15 minutes; needs wrk).
+	@cd backend && ../.venv/bin/python -m benchmarks
+
+bench-large: .venv/installed  ## Compare 10 million entries of history with 10 thousand (10 minutes; needs wrk).
+	@cd backend && ../.venv/bin/python -m benchmarks --large
 
 .venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Python 3.11 or later is needed: make PYTHON=python3.11")'

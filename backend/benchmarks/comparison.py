@@ -1,7 +1,7 @@
 """The service beside the textbook, and beside the least that its parts take."""
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from statistics import median
 from typing import Any, NamedTuple
 
@@ -72,7 +72,7 @@ def _make_databases(server: URL, tasks: int) -> dict[str, dict[str, URL]]:
     """Return the databases of each side, all filled alike."""
     databases: dict[str, dict[str, URL]] = {}
     with progress() as bars:
-        for side, make_schema in ((SERVICE, service_schema), (TEXTBOOK, _textbook_schema)):
+        for side, make_schema in ((SERVICE, service_schema), (TEXTBOOK, textbook_schema)):
             few, many = (create_database(server, f"{side.name}_{name}", make_schema) for name in ("few", "many"))
             fill(few, FEW_TASKS, bars)
             fill(many, tasks, bars)
@@ -81,7 +81,8 @@ def _make_databases(server: URL, tasks: int) -> dict[str, dict[str, URL]]:
     return databases
 
 
-def _textbook_schema(url: URL) -> None:
+def textbook_schema(url: URL) -> None:
+    """Make the textbook's schema."""
     textbook.Base.metadata.create_all(create_engine(url))
 
 
@@ -149,7 +150,7 @@ def _print_comparison(measured: Measured, capacity: Mapping[Work, list[float]], 
             for work in (work for works in WORKS.values() for work in works):
                 ours, theirs = (measured[Key(work, side.name, workers, callers)] for side in (SERVICE, TEXTBOOK))
                 rates, others = [seen.per_second for seen in ours], [seen.per_second for seen in theirs]
-                row = [work.name.format(tasks=tasks), spread(rates), spread(others), f"{ratio(rates, others):.1f}×"]
+                row = [work.name.format(tasks=tasks), spread(rates), spread(others), f"{ratio(rates, others):.1f}"]
                 row += [_latencies(ours), _latencies(theirs)]
                 if (workers, callers) == (1, 32):
                     # What FastAPI and PostgreSQL take one after the other, if nothing else took any time.

@@ -21,27 +21,28 @@ down_revision = "0001"
 branch_labels = None
 depends_on = None
 
-# Of so many entries one folds, on average: reads then have some hundred changes to add up, and
-# folding takes a few hundredths of the time of the writes.
-ENTRIES_PER_FOLD = 400
+# One in so many changes folds them all: reads then have some hundred to add up, and folding takes
+# a few hundredths of the time of the writes.
+CHANGES_PER_FOLD = 400
 # Any number will do, as long as nothing else takes an advisory lock on it.
 ADVISORY_LOCK = 20_261_121
 
 # `counts` has a row for each kind and day, and one for each kind on all days, whose day is null.
 # The kinds are the actions, which count entries, and 'task created' and 'task completed', which
 # count the tasks that exist, by the days on which they were created and completed.
-TRIGGER_FUNCTIONS = {
-    "count_entries": f"""
-        DECLARE
-            changes integer;
-        BEGIN
-            INSERT INTO count_changes (kind, day, change)
-            SELECT action_type, (timestamp AT TIME ZONE 'UTC')::date, count(*) FROM changed GROUP BY 1, 2;
+DAY = "({0} AT TIME ZONE 'UTC')::date"
+FOLD_NOW_AND_THEN = f"""
             GET DIAGNOSTICS changes = ROW_COUNT;
+            IF random() * {CHANGES_PER_FOLD} < changes THEN
+                PERFORM fold_count_changes();
+            END IF;
+"""
+FOLD = f"""
+    CREATE FUNCTION fold_count_changes() RETURNS void LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
+        BEGIN
             -- Under another isolation level than the default, what another transaction has folded
             -- since the snapshot would be an error.
-            IF random() * {ENTRIES_PER_FOLD} < changes
-                AND current_setting('transaction_isolation') = 'read committed'
+            IF current_setting('transaction_isolation') = 'read committed'
                 AND pg_try_advisory_xact_lock({ADVISORY_LOCK})
             THEN
                 WITH folded AS (DELETE FROM count_changes RETURNING kind, day, change)
@@ -49,32 +50,51 @@ TRIGGER_FUNCTIONS = {
                 SELECT kind, day, sum(change) FROM folded GROUP BY GROUPING SETS ((kind, day), (kind))
                 ON CONFLICT (day, kind) DO UPDATE SET count = counts.count + excluded.count;
             END IF;
+        END
+    $$
+"""
+# Most statements change one row: to add up the changes here would cost these more than it saves others.
+TRIGGER_FUNCTIONS = {
+    "count_entries": f"""
+        DECLARE
+            changes integer;
+        BEGIN
+            INSERT INTO count_changes (kind, day, change)
+            SELECT action_type, {DAY.format("timestamp")}, 1 FROM changed;
+            {FOLD_NOW_AND_THEN}
             RETURN NULL;
         END
     """,
-    "count_tasks": """
+    "count_tasks": f"""
         DECLARE
             sign CONSTANT integer := CASE TG_OP WHEN 'INSERT' THEN 1 ELSE -1 END;
+            changes integer;
         BEGIN
             INSERT INTO count_changes (kind, day, change)
-            SELECT 'task created', (created_at AT TIME ZONE 'UTC')::date, sign * count(*)
-            FROM changed GROUP BY 2
-            UNION ALL
-            SELECT 'task completed', (completed_at AT TIME ZONE 'UTC')::date, sign * count(*)
-            FROM changed WHERE completed_at IS NOT NULL GROUP BY 2;
+            SELECT kind, {DAY.format("at")}, sign
+            FROM changed, LATERAL (
+                VALUES ('task created', created_at), ('task completed', completed_at)
+            ) AS counted (kind, at)
+            WHERE at IS NOT NULL;
+            {FOLD_NOW_AND_THEN}
             RETURN NULL;
         END
     """,
-    "recount_task": """
+    "recount_task": f"""
         BEGIN
-            INSERT INTO count_changes (kind, day, change)
-            SELECT kind, (at AT TIME ZONE 'UTC')::date, sum(change)
-            FROM (
-                VALUES
-                    ('task created', OLD.created_at, -1), ('task created', NEW.created_at, 1),
-                    ('task completed', OLD.completed_at, -1), ('task completed', NEW.completed_at, 1)
-            ) AS moved (kind, at, change)
-            WHERE at IS NOT NULL GROUP BY 1, 2 HAVING sum(change) <> 0;
+            IF NEW.created_at <> OLD.created_at THEN
+                INSERT INTO count_changes (kind, day, change) VALUES
+                    ('task created', {DAY.format("OLD.created_at")}, -1),
+                    ('task created', {DAY.format("NEW.created_at")}, 1);
+            END IF;
+            IF OLD.completed_at IS NOT NULL THEN
+                INSERT INTO count_changes (kind, day, change)
+                VALUES ('task completed', {DAY.format("OLD.completed_at")}, -1);
+            END IF;
+            IF NEW.completed_at IS NOT NULL THEN
+                INSERT INTO count_changes (kind, day, change)
+                VALUES ('task completed', {DAY.format("NEW.completed_at")}, 1);
+            END IF;
             RETURN NULL;
         END
     """,
@@ -107,15 +127,15 @@ TRIGGERS = {
 }
 
 # What is there already. The locks that the triggers take keep writers away until all is counted.
-COUNT_EVERYTHING = """
+COUNT_EVERYTHING = f"""
     INSERT INTO counts (kind, day, count)
     SELECT kind, day, count(*)
     FROM (
-        SELECT action_type AS kind, (timestamp AT TIME ZONE 'UTC')::date AS day FROM task_history
+        SELECT action_type AS kind, {DAY.format("timestamp")} AS day FROM task_history
         UNION ALL
-        SELECT 'task created', (created_at AT TIME ZONE 'UTC')::date FROM tasks
+        SELECT 'task created', {DAY.format("created_at")} FROM tasks
         UNION ALL
-        SELECT 'task completed', (completed_at AT TIME ZONE 'UTC')::date FROM tasks WHERE completed_at IS NOT NULL
+        SELECT 'task completed', {DAY.format("completed_at")} FROM tasks WHERE completed_at IS NOT NULL
     ) AS counted
     GROUP BY GROUPING SETS ((kind, day), (kind))
 """
@@ -139,6 +159,7 @@ def upgrade() -> None:
         sa.Column("count", sa.BigInteger(), nullable=False),
         sa.UniqueConstraint("day", "kind", name=op.f("uq_counts_day_kind"), postgresql_nulls_not_distinct=True),
     )
+    op.execute(FOLD)
     for name, body in TRIGGER_FUNCTIONS.items():
         # The path of this migration, and not of whoever writes a row.
         op.execute(
@@ -173,5 +194,6 @@ def downgrade() -> None:
         op.execute(f"DROP TRIGGER {name} ON {table}")
     for name in TRIGGER_FUNCTIONS:
         op.execute(f"DROP FUNCTION {name}()")
+    op.execute("DROP FUNCTION fold_count_changes()")
     op.drop_table("counts")
     op.drop_table("count_changes")

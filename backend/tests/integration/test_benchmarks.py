@@ -1,0 +1,52 @@
+"""The benchmarks compare like with like: both sides answer every kind of work, and alike."""
+
+import re
+import shutil
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+import pytest
+from rich.progress import Progress
+from sqlalchemy import URL
+
+from benchmarks.comparison import WORKS, textbook_schema
+from benchmarks.data import fill, service_schema
+from benchmarks.load import Work, send_requests
+from benchmarks.sides import SERVICE, TEXTBOOK, serve
+
+TASKS = 30
+SIDES = [(SERVICE, service_schema), (TEXTBOOK, textbook_schema)]
+
+
+def shape_of(body: Any) -> Any:
+    """What is in an answer, without ids, times and numbers of this run."""
+    if isinstance(body, dict):
+        return {name: shape_of(value) for name, value in body.items()}
+    if isinstance(body, list):
+        return [shape_of(value) for value in body]
+    return re.sub(r"[0-9a-f-]{36}|\d{4}-\d\d-\d\dT[\d:.]+Z", "?", body) if isinstance(body, str) else body
+
+
+@pytest.mark.skipif(shutil.which("wrk") is None, reason="wrk is not installed (apt-get install wrk)")
+def test_both_sides_answer_every_kind_of_work_alike(empty_database: Callable[[], URL]) -> None:
+    works = [work for works in WORKS.values() for work in works]
+    answers: dict[str, list[Any]] = {}
+    for side, make_schema in SIDES:
+        url = empty_database()
+        make_schema(url)
+        fill(url, TASKS, Progress(disable=True))
+        with serve(side, url) as server:
+            answers[side.name] = [shape_of(answer(server.address, work).json()) for work in works]
+            for work in works:
+                seen = send_requests(server.address, work, tasks=TASKS, callers=2, seconds=1)
+                assert (seen.failures, seen.per_second > 0) == (0, True), (side.name, work)
+    assert answers[SERVICE.name] == answers[TEXTBOOK.name]
+
+
+def answer(address: str, work: Work) -> httpx.Response:
+    path = work.path.replace("{id}", "{turn}").format(turn="00000000-0000-4000-8000-000000000001", toggle="complete")
+    headers = {"Content-Type": "application/json"}
+    response = httpx.request(work.method, address + path, content=work.body, headers=headers, timeout=30)
+    assert response.is_success, response.text
+    return response
