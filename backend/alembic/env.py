@@ -21,6 +21,8 @@ def migrate(connection: Connection) -> None:
     find it done. It ends with the transaction, so it holds through a transaction pooler too.
     """
     with connection.begin():
+        # Each statement sees what was committed before it, and not only before the wait for the lock.
+        connection.execute(text("SET TRANSACTION ISOLATION LEVEL READ COMMITTED"))
         connection.execute(text(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT_S}s'"))
         connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": ADVISORY_LOCK})
         context.configure(connection=connection, target_metadata=Base.metadata)

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
+from itertools import count
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,6 +22,10 @@ from tests.conftest import settings_for
 
 SCRIPT = Path(__file__).with_name("request.lua")
 TASK_ID = "('00000000-0000-4000-8000-' || lpad(({})::text, 12, '0'))::uuid"
+
+
+# Each run begins where no run before it has come, at a whole block of request.lua.
+_first_turns = count(128_000, 128_000)
 
 
 class Work(NamedTuple):
@@ -52,7 +57,7 @@ def send_requests(address: str, work: Work, *, tasks: int, callers: int, seconds
         [
             *(wrk(), "--threads", "1", "--connections", str(callers), "--duration", f"{seconds}s"),
             *("--timeout", "60s", "--script", str(SCRIPT), address),
-            *("--", work.method, work.path, work.body, str(tasks)),
+            *("--", work.method, work.path, work.body, str(tasks), str(next(_first_turns))),
         ],
         capture_output=True,
         text=True,

@@ -1,26 +1,30 @@
 -- Makes the requests of one kind of work, and prints what came of them as JSON.
--- Arguments: the method, the path, the body, and the number of tasks. {id} is a random task's id,
--- {turn} each task's in turn, {toggle} completes every task and then reopens every one.
+-- Arguments: the method, the path, the body, the number of tasks, and a number that differs from run
+-- to run. {id} is a random task's id, {turn} each task's in turn; {number} is new in every request, so
+-- that every edit is a change; {toggled} and {toggle} complete some tasks and then reopen the same.
 
 local method, path, body, tasks
 local turn = 0
 
 local function id(number)
-  return string.format("00000000-0000-4000-8000-%012d", number)
+  return string.format("00000000-0000-4000-8000-%012d", number % tasks + 1)
 end
 
 function init(arguments)
   method, path, body, tasks = arguments[1], arguments[2], arguments[3], tonumber(arguments[4])
-  math.randomseed(1)
+  turn = tonumber(arguments[5])
+  math.randomseed(turn)
   wrk.headers["Content-Type"] = "application/json"
 end
 
 function request()
+  local block, place = math.floor(turn / 128), turn % 128
   local values = {
     id = id(math.random(tasks)),
-    turn = id(turn % tasks + 1),
-    toggle = math.floor(turn / tasks) % 2 == 0 and "complete" or "incomplete",
-    number = turn,
+    turn = id(turn),
+    number = string.format("%d", turn),
+    toggled = id(block * 64 + place % 64),
+    toggle = place < 64 and "complete" or "incomplete",
   }
   turn = turn + 1
   local sent = body ~= "" and body:gsub("{(%w+)}", values) or nil

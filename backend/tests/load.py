@@ -18,6 +18,26 @@ _EVERYTHING = (
 )
 
 
+# Returns the differences between what is counted and what there is: by kind and day, and by kind.
+MISCOUNTED = """
+    WITH counted AS (
+        SELECT kind, day, count FROM counts WHERE day IS NOT NULL UNION ALL SELECT kind, day, change FROM count_changes
+    ), there AS (
+        SELECT action_type AS kind, (timestamp AT TIME ZONE 'UTC')::date AS day FROM task_history
+        UNION ALL SELECT 'task created', (created_at AT TIME ZONE 'UTC')::date FROM tasks
+        UNION ALL SELECT 'task completed', (completed_at AT TIME ZONE 'UTC')::date FROM tasks WHERE is_completed
+    )
+    SELECT kind, day, sum(count) FROM (
+        SELECT kind, day, count FROM counted UNION ALL SELECT kind, day, -count(*) FROM there GROUP BY 1, 2
+    ) AS difference GROUP BY 1, 2 HAVING sum(count) <> 0
+    UNION ALL
+    SELECT kind, NULL, sum(count) FROM (
+        SELECT kind, count FROM counts WHERE day IS NULL UNION ALL SELECT kind, change FROM count_changes
+        UNION ALL SELECT kind, -count(*) FROM there GROUP BY 1
+    ) AS difference GROUP BY 1 HAVING sum(count) <> 0
+"""
+
+
 class Change(NamedTuple):
     """A change that a caller was told of. The time of a deletion is not told."""
 
@@ -104,6 +124,7 @@ class Findings(NamedTuple):
     lost: list[Change]
     illegal: list[str]
     orphans: list[str]
+    miscounted: list[Any]
 
 
 def audit(url: URL, acknowledged: list[Change]) -> Findings:
@@ -129,6 +150,7 @@ def audit(url: URL, acknowledged: list[Change]) -> Findings:
             for task_id in tasks.keys() | history.keys()
             if not _agree(tasks.get(task_id), history.get(task_id, []))
         ],
+        miscounted=list(execute(url, MISCOUNTED)),
     )
 
 

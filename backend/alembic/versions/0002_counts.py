@@ -10,6 +10,9 @@ whoever wrote the rows and whatever times they carry:
   has either the changes or their sum. A change that is not committed yet is not seen, and stays.
 - Writers only insert, so none waits for another. One transaction at a time folds; the others find
   the advisory lock taken, and leave the changes to a later one.
+
+What gets around the triggers gets around the counts: the data of a dump restored without its schema,
+or the apply worker of a logical replication. `SELECT recount()` then counts everything anew.
 """
 
 import sqlalchemy as sa
@@ -40,16 +43,15 @@ FOLD_NOW_AND_THEN = f"""
 FOLD = f"""
     CREATE FUNCTION fold_count_changes() RETURNS void LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
         BEGIN
-            -- Under another isolation level than the default, what another transaction has folded
-            -- since the snapshot would be an error.
-            IF current_setting('transaction_isolation') = 'read committed'
-                AND pg_try_advisory_xact_lock({ADVISORY_LOCK})
-            THEN
+            IF pg_try_advisory_xact_lock({ADVISORY_LOCK}) THEN
                 WITH folded AS (DELETE FROM count_changes RETURNING kind, day, change)
                 INSERT INTO counts (kind, day, count)
                 SELECT kind, day, sum(change) FROM folded GROUP BY GROUPING SETS ((kind, day), (kind))
                 ON CONFLICT (day, kind) DO UPDATE SET count = counts.count + excluded.count;
             END IF;
+        EXCEPTION WHEN serialization_failure THEN
+            -- Another transaction has folded since the snapshot of this one, which is REPEATABLE READ.
+            NULL;
         END
     $$
 """
@@ -100,6 +102,10 @@ TRIGGER_FUNCTIONS = {
     """,
     "uncount_tasks": """
         BEGIN
+            IF current_setting('transaction_isolation') IN ('repeatable read', 'serializable') THEN
+                -- Its snapshot may be older than the last tasks that it removes.
+                RAISE EXCEPTION 'TRUNCATE of tasks needs the isolation level READ COMMITTED';
+            END IF;
             INSERT INTO count_changes (kind, day, change)
             SELECT kind, day, -sum(count)
             FROM (
@@ -113,31 +119,39 @@ TRIGGER_FUNCTIONS = {
     """,
 }
 
+# In the order in which a write takes its locks, so that a migration and a write do not deadlock.
 TRIGGERS = {
-    ("task_history", "count_insert"): "AFTER INSERT ON task_history REFERENCING NEW TABLE AS changed"
-    " FOR EACH STATEMENT EXECUTE FUNCTION count_entries()",
     ("tasks", "count_insert"): "AFTER INSERT ON tasks REFERENCING NEW TABLE AS changed"
     " FOR EACH STATEMENT EXECUTE FUNCTION count_tasks()",
     ("tasks", "count_delete"): "AFTER DELETE ON tasks REFERENCING OLD TABLE AS changed"
     " FOR EACH STATEMENT EXECUTE FUNCTION count_tasks()",
-    # For each row, as a trigger for each statement could not be limited to these columns.
+    # For each row, as a trigger for each statement could not be limited to these columns. It does
+    # not fold: what an UPDATE of many tasks leaves, a later write of another kind does.
     ("tasks", "count_update"): "AFTER UPDATE OF created_at, completed_at ON tasks"
     " FOR EACH ROW EXECUTE FUNCTION recount_task()",
     ("tasks", "count_truncate"): "AFTER TRUNCATE ON tasks FOR EACH STATEMENT EXECUTE FUNCTION uncount_tasks()",
+    ("task_history", "count_insert"): "AFTER INSERT ON task_history REFERENCING NEW TABLE AS changed"
+    " FOR EACH STATEMENT EXECUTE FUNCTION count_entries()",
 }
 
-# What is there already. The locks that the triggers take keep writers away until all is counted.
-COUNT_EVERYTHING = f"""
-    INSERT INTO counts (kind, day, count)
-    SELECT kind, day, count(*)
-    FROM (
-        SELECT action_type AS kind, {DAY.format("timestamp")} AS day FROM task_history
-        UNION ALL
-        SELECT 'task created', {DAY.format("created_at")} FROM tasks
-        UNION ALL
-        SELECT 'task completed', {DAY.format("completed_at")} FROM tasks WHERE completed_at IS NOT NULL
-    ) AS counted
-    GROUP BY GROUPING SETS ((kind, day), (kind))
+RECOUNT = f"""
+    CREATE FUNCTION recount() RETURNS void LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
+        BEGIN
+            LOCK TABLE tasks, task_history IN SHARE ROW EXCLUSIVE MODE;
+            DELETE FROM count_changes;
+            DELETE FROM counts;
+            INSERT INTO counts (kind, day, count)
+            SELECT kind, day, count(*)
+            FROM (
+                SELECT action_type AS kind, {DAY.format("timestamp")} AS day FROM task_history
+                UNION ALL
+                SELECT 'task created', {DAY.format("created_at")} FROM tasks
+                UNION ALL
+                SELECT 'task completed', {DAY.format("completed_at")} FROM tasks WHERE completed_at IS NOT NULL
+            ) AS counted
+            GROUP BY GROUPING SETS ((kind, day), (kind));
+        END
+    $$
 """
 
 # What RFC 3339, and so the API, can express.
@@ -159,16 +173,25 @@ def upgrade() -> None:
         sa.Column("count", sa.BigInteger(), nullable=False),
         sa.UniqueConstraint("day", "kind", name=op.f("uq_counts_day_kind"), postgresql_nulls_not_distinct=True),
     )
+    for table in ("count_changes", "counts"):
+        # They have no primary key, by which a publication of all tables would know their rows.
+        op.execute(f"ALTER TABLE {table} REPLICA IDENTITY FULL")
+    # Every read scans it, and what is folded stays in it until it is vacuumed.
+    op.execute(
+        "ALTER TABLE count_changes SET (autovacuum_vacuum_scale_factor = 0,"
+        " autovacuum_vacuum_threshold = 1000, autovacuum_vacuum_cost_delay = 0)"
+    )
     op.execute(FOLD)
+    op.execute(RECOUNT)
     for name, body in TRIGGER_FUNCTIONS.items():
-        # The path of this migration, and not of whoever writes a row.
+        # Its tables are found whatever the path of whoever writes a row.
         op.execute(
             f"CREATE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT AS $${body}$$"
         )
     for (table, name), definition in TRIGGERS.items():
         op.execute(f"CREATE TRIGGER {name} {definition}")
         op.execute(f"ALTER TABLE {table} ENABLE ALWAYS TRIGGER {name}")
-    op.execute(COUNT_EVERYTHING)
+    op.execute("SELECT recount()")
 
     for table, columns in TIMES.items():
         for column in columns:
@@ -194,6 +217,7 @@ def downgrade() -> None:
         op.execute(f"DROP TRIGGER {name} ON {table}")
     for name in TRIGGER_FUNCTIONS:
         op.execute(f"DROP FUNCTION {name}()")
+    op.execute("DROP FUNCTION recount()")
     op.execute("DROP FUNCTION fold_count_changes()")
     op.drop_table("counts")
     op.drop_table("count_changes")

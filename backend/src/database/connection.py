@@ -20,31 +20,38 @@ Rows = list[tuple[Any, ...]]
 
 
 class Connection:
-    """A connection that runs one statement at a time, each in a transaction of its own."""
+    """A connection that runs one statement at a time."""
 
-    def __init__(self, connection: Any) -> None:
+    def __init__(self, connection: Any, patience_s: float) -> None:
         self._connection = connection
+        self._patience_s = patience_s
 
     @classmethod
     async def open(cls, settings: Settings) -> Self:
-        """Connect. Raises `psycopg2.OperationalError`, also after `connect_timeout_s`."""
-        # The name of the host is looked up before this returns, so not on the event loop.
-        connection = cls(await asyncio.to_thread(psycopg2.connect, **connect_arguments(settings), async_=True))
+        """Connect. Raises `psycopg2.OperationalError`, also after `connect_timeout_s` (of all hosts together)."""
         try:
             async with asyncio.timeout(settings.connect_timeout_s):
-                await connection._until_ready()  # It is one of its own.
-        except BaseException as error:
-            connection.close()
-            if isinstance(error, TimeoutError):
-                raise psycopg2.OperationalError("timeout expired") from error
-            raise
-        return connection
+                # The name of the host is looked up before this returns, so not on the event loop.
+                opening = await asyncio.to_thread(psycopg2.connect, **connect_arguments(settings), async_=True)
+                try:
+                    await _until_ready(opening)
+                except BaseException:
+                    opening.close()
+                    raise
+        except TimeoutError as error:
+            raise psycopg2.OperationalError("timeout expired") from error
+        # The server ends a statement itself, unless it is stopped, or a pooler holds the statement back.
+        return cls(opening, settings.statement_timeout_s + settings.network_timeout_s)
 
     async def run(self, sql: str, parameters: Mapping[str, Any] | None = None) -> Rows:
-        """Return the rows of `sql`, of its last statement where it is several. Raises `psycopg2.Error`."""
+        """Return the rows of `sql`, of its last statement where it is several.
+
+        Raises `psycopg2.Error`, and `TimeoutError` where the server does not even say that it failed.
+        """
         cursor = self._connection.cursor()
         cursor.execute(sql, parameters)
-        await self._until_ready()
+        async with asyncio.timeout(self._patience_s):
+            await _until_ready(self._connection)
         rows: Rows = cursor.fetchall() if cursor.description else []
         return rows
 
@@ -61,22 +68,23 @@ class Connection:
         return not poll.poll(0)
 
     def close(self) -> None:
-        """Close the connection; the server undoes what it has not committed."""
+        """Close the connection. What the server has begun, it may still commit."""
         self._connection.close()
 
-    async def _until_ready(self) -> None:
-        loop = asyncio.get_running_loop()
-        while (state := self._connection.poll()) != POLL_OK:
-            descriptor = self._connection.fileno()
-            ready = loop.create_future()
-            add, remove = (
-                (loop.add_reader, loop.remove_reader) if state == POLL_READ else (loop.add_writer, loop.remove_writer)
-            )
-            add(descriptor, _set, ready)
-            try:
-                await ready
-            finally:
-                remove(descriptor)
+
+async def _until_ready(connection: Any) -> None:
+    loop = asyncio.get_running_loop()
+    while (state := connection.poll()) != POLL_OK:
+        descriptor = connection.fileno()
+        ready = loop.create_future()
+        add, remove = (
+            (loop.add_reader, loop.remove_reader) if state == POLL_READ else (loop.add_writer, loop.remove_writer)
+        )
+        add(descriptor, _set, ready)
+        try:
+            await ready
+        finally:
+            remove(descriptor)
 
 
 def _set(ready: "asyncio.Future[None]") -> None:

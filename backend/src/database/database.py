@@ -23,16 +23,16 @@ _FIRST_PAUSE_S = 0.02
 _LONGEST_PAUSE_S = 0.4
 
 # How many rows of a long result are in memory at a time.
-_ROWS_AT_A_TIME = 1000
+_ROWS_AT_A_TIME = 500
 
 AnswerT = TypeVar("AnswerT")
 
 
 class Database:
-    """Runs statements, each in a transaction of its own and in one round trip.
+    """Runs statements, each in a transaction of its own.
 
-    A statement is committed when it returns and undone when it raises. A connection is held only
-    while its statement runs, so no caller, however slow, can keep a transaction open.
+    A statement is committed when it returns and undone when it raises. A connection is held until
+    the rows are here and no longer, so no caller, however slow, can keep a transaction open.
 
     Every method raises `DatabaseUnavailable` when no connection is free within `queue_timeout_s`,
     when the database is not back within `repeat_budget_s`, and when it ends the statement after
@@ -56,7 +56,9 @@ class Database:
         if_committed: Statement | None = None,
         repeat_budget_s: float | None = None,
     ) -> Rows:
-        """Return the rows of `statement`, repeated for as long as the database fails it, within limits.
+        """Return the rows of `statement`, in one round trip.
+
+        It is repeated for as long as the database fails it, within limits.
 
         When a connection is lost, nobody knows whether its statement was committed. So a write
         must be safe to repeat: it brings the ids of the rows that it inserts. Where an earlier
@@ -79,7 +81,7 @@ class Database:
 
         All are of one snapshot, and there before the caller sees any of them: so what fails, fails
         as a whole, and a slow caller holds no connection. A long array takes one round trip more
-        for each thousand rows.
+        for each 500 rows.
         """
         self._log(statement)
         array, _ = await self._repeat(lambda connection: self._collect(connection, statement), None)
@@ -126,6 +128,8 @@ class Database:
                 failure = error
                 if not is_transient(error):
                     break
+            except TimeoutError as error:
+                raise DatabaseUnavailable from error
             log.warning("The database failed a statement: %s", type(failure).__name__)
             await asyncio.sleep(pause_s)
         raise DatabaseUnavailable from failure

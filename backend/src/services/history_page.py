@@ -1,7 +1,8 @@
 """The statement for a page of the history.
 
-Its cost does not grow with the history. The counts give the total and, far from the newest entry,
-the day on which the page begins, so that only entries of that day are stepped over.
+Its cost grows with the entries of a day, and not with those of the history. The counts give the total
+and, far from the newest entry, the day on which the page begins, so that only entries of that day are
+stepped over.
 """
 
 from collections.abc import Sequence

@@ -24,7 +24,7 @@ def json_object(**members: str) -> JsonText:
 
 
 class JsonFile:
-    """An array that may be too long for memory: beyond 1 MiB it is kept in a temporary file."""
+    """An array that may be too long for memory: what is beyond 1 MiB goes to a temporary file."""
 
     def __init__(self) -> None:
         self._file = tempfile.SpooledTemporaryFile(_IN_MEMORY_BYTES)  # noqa: SIM115  # `close` closes it.

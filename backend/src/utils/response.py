@@ -40,7 +40,9 @@ class _Streamed(StreamingResponse):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
-            await super().__call__(scope, receive, send)
+            # Without an eye on `receive`, as StreamingResponse has it: a body that nobody asked for
+            # and that is too large would end the answer. To a caller who is gone, sending costs nothing.
+            await self.stream_response(send)
         finally:
             self._data.close()
 

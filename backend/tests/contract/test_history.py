@@ -137,6 +137,7 @@ def test_filters_combine_with_each_other_and_with_pages(api: Api) -> None:
 
 PAGE_RANGE = "page: must be an integer from 1 to 9007199254740991"
 LIMIT_RANGE = "limit: must be an integer from 1 to 100"
+CURSOR_RULE = "cursor: must be a cursor from a Link header of this path"
 OFFSET_RANGE = "offset: must be an integer from 0 to 9007199254740991"
 
 
@@ -165,6 +166,12 @@ OFFSET_RANGE = "offset: must be an integer from 0 to 9007199254740991"
             "action_type: must be one of 'CREATED', 'UPDATED', 'COMPLETED', 'INCOMPLETED' or 'DELETED'",
         ),
         ("page=0&limit=0", f"{PAGE_RANGE}; {LIMIT_RANGE}"),
+        ("cursor=", CURSOR_RULE),
+        ("cursor=1", CURSOR_RULE),
+        (f"cursor={'g' * 48}", CURSOR_RULE),
+        (f"cursor={'A' * 48}", CURSOR_RULE),
+        (f"cursor=t{'0' * 48}", CURSOR_RULE),  # One of GET /tasks.
+        (f"cursor={'0' * 49}", CURSOR_RULE),
     ],
 )
 def test_a_parameter_out_of_range_is_refused_with_the_range(api: Api, query: str, error: str) -> None:
@@ -176,6 +183,17 @@ def test_links_lead_through_the_whole_log(api: Api, entries: list[dict[str, Any]
     pages = list(api.pages("/history", limit=limit))
     assert pages == [api.history(page=number, limit=limit) for number in range(1, len(pages) + 1)]
     assert [entry for page in pages for entry in page["items"]] == entries
+
+
+@pytest.mark.parametrize("cursor", ["0" * 48, "f" * 48])
+def test_a_cursor_at_the_ends_of_time_is_a_place_in_the_log(
+    api: Api, entries: list[dict[str, Any]], cursor: str
+) -> None:
+    """Nothing is older than the first moment, and everything than the last."""
+    older = entries[:10] if cursor[0] == "f" else []
+    history = api.history(cursor=cursor)
+    assert history["items"] == older
+    assert history["pagination"]["has_prev"] == (not older)
 
 
 def test_links_keep_the_filters(api: Api, entries: list[dict[str, Any]]) -> None:

@@ -124,3 +124,20 @@ def test_a_cursor_into_the_other_part_of_the_list_leads_there(api: Api, tasks: l
     assert data_of(api.get(f"/tasks?is_completed=true&cursor={cursor}")) == complete
     beyond = f"/tasks?is_completed=false&cursor=t{cursor[1:]}"
     assert data_of(api.get(beyond)) == []
+
+
+@pytest.mark.parametrize(
+    ("query", "error"),
+    [
+        ("limit=0", "limit: must be an integer from 1 to 100"),
+        ("limit=101", "limit: must be an integer from 1 to 100"),
+        ("is_completed=True", "is_completed: must be true or false"),
+        ("is_completed=1", "is_completed: must be true or false"),
+        ("is_completed=", "is_completed: must be true or false"),
+        ("cursor=", "cursor: must be a cursor from a Link header of this path"),
+        (f"cursor={'0' * 48}", "cursor: must be a cursor from a Link header of this path"),  # One of GET /history.
+        (f"cursor=x{'0' * 48}", "cursor: must be a cursor from a Link header of this path"),
+    ],
+)
+def test_a_parameter_out_of_range_is_refused(api: Api, query: str, error: str) -> None:
+    assert error_of(api.get(f"/tasks?{query}"), 400) == error

@@ -32,7 +32,7 @@ needs_pgbouncer = pytest.mark.skipif(PGBOUNCER is None, reason="pgbouncer is not
 
 def assert_flawless(outcome: torture.Outcome) -> None:
     assert outcome.changes > 0
-    assert outcome == torture.Outcome(outcome.changes, errors=0, lost=0, illegal=0, orphans=0)
+    assert outcome == torture.Outcome(outcome.changes, errors=0, lost=0, illegal=0, orphans=0, miscounted=0)
 
 
 def test_restarts_of_the_database_are_not_noticed() -> None:
