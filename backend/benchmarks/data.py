@@ -43,7 +43,7 @@ def running_postgres() -> Iterator[URL]:
     # Not in a directory of `tempfile`, which the account that it runs as for root could not enter.
     path = Path(tempfile.gettempdir()) / f"task-backend-benchmark-{secrets.token_hex(4)}"
     try:
-        with EmbeddedPostgres(path) as postgres:
+        with EmbeddedPostgres(path, {"max_connections": "300"}) as postgres:
             yield postgres.url
     finally:
         shutil.rmtree(path, ignore_errors=True)

@@ -1,11 +1,15 @@
 """The service on a long history beside the service on a short one; and a list too long for memory."""
 
 import subprocess
+import threading
 import time
 from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
 from statistics import median
 
 import httpx
+import psutil
 import psycopg2
 from sqlalchemy import URL
 
@@ -92,21 +96,39 @@ def _print_list(database: URL, tasks: int, rounds: int) -> None:
     with serve(SERVICE, database) as server:
         httpx.get(f"{server.address}/tasks?limit=100")
         before = server.process.memory_info().rss
-        peak = before
-        for _ in range(rounds):
-            started = time.perf_counter()
-            length = 0
-            with httpx.stream("GET", f"{server.address}/tasks", timeout=60) as response:
-                for chunk in response.iter_raw():
-                    length += len(chunk)
-                    peak = max(peak, server.process.memory_info().rss)
-            listing_s.append(time.perf_counter() - started)
-            started = time.perf_counter()
-            subprocess.run([*psql, "--command", copy, str(database.database)], check=True, capture_output=True)
-            copying_s.append(time.perf_counter() - started)
+        with _peak_memory(server.process) as peak:
+            for _ in range(rounds):
+                started = time.perf_counter()
+                length = 0
+                with httpx.stream("GET", f"{server.address}/tasks", timeout=60) as response:
+                    for chunk in response.iter_raw():
+                        length += len(chunk)
+                listing_s.append(time.perf_counter() - started)
+                started = time.perf_counter()
+                subprocess.run([*psql, "--command", copy, str(database.database)], check=True, capture_output=True)
+                copying_s.append(time.perf_counter() - started)
     ratio = median(one / other for one, other in zip(listing_s, copying_s, strict=True))
     console.print(
         f"GET /tasks with {tasks:,} tasks ({length / 2**20:.0f} MiB): {spread(listing_s)} s,"
         f" psql's COPY of the same JSON: {spread(copying_s)} s, ratio {ratio:.2f};"
-        f" the service's memory grew by {(peak - before) / 2**20:.1f} MiB."
+        f" the service's memory grew by {(max(peak) - before) / 2**20:.1f} MiB."
     )
+
+
+@contextmanager
+def _peak_memory(process: psutil.Process) -> Iterator[list[int]]:
+    """Note the memory of `process` in bytes, every few milliseconds, until the block is left."""
+    seen = [process.memory_info().rss]
+    stop = threading.Event()
+
+    def watch() -> None:
+        while not stop.wait(0.005):
+            seen.append(process.memory_info().rss)
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        yield seen
+    finally:
+        stop.set()
+        watcher.join()

@@ -16,9 +16,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import DateTime, String, create_engine, func, select
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, sessionmaker
 
-# Twice the service's connections: with fewer than FastAPI's 40 threads, it locks itself up when there are
-# more callers, as each holds its connection until it gets another thread to check its response.
-engine = create_engine(os.environ.get("DATABASE_URL", "postgresql+psycopg2://"), pool_size=40, max_overflow=0)
+# A connection for each caller: with fewer it locks itself up, as every request holds its connection until
+# it gets another of FastAPI's 40 threads to check its response, and these wait for connections.
+engine = create_engine(os.environ.get("DATABASE_URL", "postgresql+psycopg2://"), pool_size=100, max_overflow=0)
 SessionLocal = sessionmaker(engine)
 
 

@@ -165,6 +165,25 @@ def test_no_task_is_counted_after_a_truncation(api: Api, sql: Sql) -> None:
     assert api.stats()["total_tasks"] == 1
 
 
+def test_a_truncation_whose_snapshot_may_be_too_old_is_refused(sql: Sql) -> None:
+    with pytest.raises(Exception, match="needs the isolation level READ COMMITTED"):
+        sql("SET default_transaction_isolation = 'repeatable read'; BEGIN; TRUNCATE tasks; COMMIT")
+
+
+def test_a_recount_mends_what_got_around_the_triggers(api: Api, sql: Sql) -> None:
+    api.create_task()
+    sql(
+        "ALTER TABLE tasks DISABLE TRIGGER count_insert; INSERT INTO tasks SELECT gen_random_uuid(), 'x', NULL, false,"
+        " now(), now(); ALTER TABLE tasks ENABLE ALWAYS TRIGGER count_insert"
+    )
+    assert sql(MISCOUNTED) != []
+
+    sql("SELECT recount()")
+
+    assert sql(MISCOUNTED) == []
+    assert api.stats()["total_tasks"] == 2
+
+
 def test_the_counts_fold_and_stay_small(sql: Sql) -> None:
     sql(
         "INSERT INTO task_history SELECT gen_random_uuid(), gen_random_uuid(), 'CREATED', 'x', now() - day * interval"

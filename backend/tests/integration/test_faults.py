@@ -18,6 +18,7 @@ from sqlalchemy import URL, make_url
 
 from src.database.database import Database
 from src.database.embedded import EmbeddedPostgres
+from src.exceptions.errors import DatabaseUnavailable
 from src.services.task_service import TaskService
 from tests import torture
 from tests.client import Api, data_of, error_of
@@ -161,6 +162,21 @@ async def test_a_change_undone_by_another_before_its_repeat_is_not_made_twice(
         "COMPLETED",
     ]
     assert sql("SELECT is_completed FROM tasks") == [(False,)]
+
+
+async def test_a_server_that_says_nothing_is_not_waited_for_for_ever(proxy: Proxy) -> None:
+    """As a stopped one does, or a pooler that holds the statement back: both keep the connection alive."""
+    with proxy.running() as url:
+        database = Database(settings_for(url, database_pool_size=1, statement_timeout_s=0.5, network_timeout_s=2))
+        tasks = TaskService(database)
+        await tasks.create_task("x")
+        proxy.lose_next_answer(lambda: time.sleep(4))
+        started = time.monotonic()
+        with pytest.raises(DatabaseUnavailable):
+            await tasks.create_task("x")
+        assert 2.4 < time.monotonic() - started < 3.9
+        await tasks.create_task("x")
+        database.close()
 
 
 async def test_a_long_list_whose_connection_breaks_is_read_again(
