@@ -167,7 +167,7 @@ def test_no_task_is_counted_after_a_truncation(api: Api, sql: Sql) -> None:
 
 def test_a_truncation_whose_snapshot_may_be_too_old_is_refused(sql: Sql) -> None:
     with pytest.raises(Exception, match="needs the isolation level READ COMMITTED"):
-        sql("SET default_transaction_isolation = 'repeatable read'; BEGIN; TRUNCATE tasks; COMMIT")
+        sql("BEGIN ISOLATION LEVEL REPEATABLE READ; TRUNCATE tasks; COMMIT")
 
 
 def test_a_recount_mends_what_got_around_the_triggers(api: Api, sql: Sql) -> None:
