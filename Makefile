@@ -3,7 +3,7 @@
 PYTHON ?= python3
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check fuzz torture bench bench-large
+.PHONY: help run test check openapi fuzz torture bench bench-large
 
 help:  ## List the targets.
 	@grep -E '^[a-z-]+: .*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
@@ -19,6 +19,9 @@ check: .venv/installed-dev  ## Check the format, lint, check the types and run t
 	@cd backend && ../.venv/bin/python -m ruff check .
 	@cd backend && ../.venv/bin/python -m mypy .
 	@cd backend && ../.venv/bin/python -m pytest tests/
+
+openapi: .venv/installed  ## Write backend/openapi.json anew, after a change of the API.
+	@cd backend && ../.venv/bin/python main.py --openapi > openapi.json
 
 fuzz: .venv/installed  ## Search for requests that break the API, until Ctrl-C (needs `make run`).
 	@cd backend && ../.venv/bin/python -m schemathesis.cli run http://127.0.0.1:$${PORT:-8000}/openapi.json --checks all --continue-on-failure --max-examples 1000000

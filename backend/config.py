@@ -2,6 +2,7 @@
 
 from enum import StrEnum
 from pathlib import Path
+from textwrap import fill, indent
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
@@ -87,35 +88,62 @@ class Settings(BaseSettings):
         arbitrary_types_allowed=True,
     )
 
-    # Unset: the entry process runs the embedded PostgreSQL.
-    database_url: Annotated[URL | None, NoDecode, BeforeValidator(parse_database_url)] = None
-    database_pool: DatabasePool = DatabasePool.AUTO
-    # Also how many requests of one process may talk to the database at once.
-    database_pool_size: int = Field(default=20, ge=1, le=1000)
-    # How long a request waits for a free connection, and for a database that is not there.
-    queue_timeout_s: float = Field(default=3.0, gt=0, le=60)
-    repeat_budget_s: float = Field(default=5.0, gt=0, le=60)
-    connect_timeout_s: int = Field(default=5, ge=2, le=60)
-    network_timeout_s: int = Field(default=20, ge=2, le=3600)
-    statement_timeout_s: float = Field(default=15.0, ge=0.001, le=3600)
-    # How long the start waits for a database that is not there.
-    start_timeout_s: float = Field(default=30.0, ge=0, le=3600)
-    auto_migrate: bool = True
-    # Unset: `.data` in the checkout, or for root a directory under /var/lib.
-    data_dir: Path | None = None
+    # The descriptions are those of `--help` and of `.env.example`.
+    database_url: Annotated[URL | None, NoDecode, BeforeValidator(parse_database_url)] = Field(
+        None, description="The PostgreSQL to use. Unset: the service runs an embedded one of its own."
+    )
+    database_pool: DatabasePool = Field(
+        DatabasePool.AUTO,
+        description="How connections are kept: queue, null (none), or auto, which is null on Neon and queue elsewhere.",
+    )
+    database_pool_size: int = Field(
+        20,
+        ge=1,
+        le=1000,
+        description="Connections kept, and requests that may use the database at once, in each process.",
+    )
+    queue_timeout_s: float = Field(3.0, gt=0, le=60, description="How long a request waits for a free connection.")
+    repeat_budget_s: float = Field(
+        5.0, gt=0, le=60, description="How long a request waits for a database that is not there, in all."
+    )
+    connect_timeout_s: int = Field(5, ge=2, le=60, description="How long a connection may take to open.")
+    network_timeout_s: int = Field(20, ge=2, le=3600, description="How long a silent network is waited for.")
+    statement_timeout_s: float = Field(
+        15.0, ge=0.001, le=3600, description="How long a statement, or its wait for a lock, may last."
+    )
+    start_timeout_s: float = Field(
+        30.0, ge=0, le=3600, description="How long the start waits for a database that is not there."
+    )
+    auto_migrate: bool = Field(
+        default=True,
+        description="Bring the schema up to date at start; false: refuse to start on an outdated one.",
+    )
+    data_dir: Path | None = Field(
+        None,
+        description="Where the embedded PostgreSQL keeps its data. Unset: .data beside backend/, or for root a"
+        " directory under /var/lib/task-management-backend.",
+    )
 
-    host: str = "127.0.0.1"
-    port: int = Field(default=8000, ge=1, le=65535)
-    workers: int = Field(default=1, ge=1, le=64)
-    frontend_url: Annotated[tuple[str, ...], NoDecode, BeforeValidator(parse_origins)] = ("http://localhost:3000",)
-    max_body_bytes: int = Field(default=64 * 1024, ge=1024)
-    # Empty: nobody needs a key, and every Host header is accepted.
-    api_key: Annotated[tuple[SecretStr, ...], NoDecode, BeforeValidator(parse_api_keys)] = ()
-    trusted_hosts: Annotated[tuple[str, ...], NoDecode, BeforeValidator(parse_hosts)] = ()
+    host: str = Field("127.0.0.1", description="The address where the service listens.")
+    port: int = Field(8000, ge=1, le=65535, description="The port where the service listens.")
+    workers: int = Field(1, ge=1, le=64, description="How many processes serve.")
+    frontend_url: Annotated[tuple[str, ...], NoDecode, BeforeValidator(parse_origins)] = Field(
+        ("http://localhost:3000",), description="The origins whose pages may call the service, comma-separated."
+    )
+    max_body_bytes: int = Field(64 * 1024, ge=1024, description="The largest request body that is read.")
+    api_key: Annotated[tuple[SecretStr, ...], NoDecode, BeforeValidator(parse_api_keys)] = Field(
+        (),
+        description="The keys that callers send as `Authorization: Bearer KEY`, comma-separated, each of at least"
+        f" {API_KEY_MIN_LENGTH} characters, such as `openssl rand -hex 32` makes. Unset: nobody needs a key.",
+    )
+    trusted_hosts: Annotated[tuple[str, ...], NoDecode, BeforeValidator(parse_hosts)] = Field(
+        (), description="The hosts that the service answers for, comma-separated. Unset: any."
+    )
 
-    # Log every SQL statement, without its parameters.
-    debug: bool = False
-    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = "INFO"
+    debug: bool = Field(default=False, description="Log every SQL statement, without its parameters.")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = Field(
+        "INFO", description="The least severe lines that are logged: DEBUG, INFO, WARNING, ERROR or CRITICAL."
+    )
 
     def require_database_url(self) -> URL:
         """Return the URL of the database; raises `ConfigurationError` where none is set."""
@@ -124,6 +152,17 @@ class Settings(BaseSettings):
                 "DATABASE_URL is not set; start with `python main.py` (or `make run`) to use the embedded PostgreSQL."
             )
         return self.database_url
+
+
+def describe_settings() -> str:
+    """Return what `--help` says of each variable: its default, and what it is for."""
+    paragraphs = []
+    for name, field in Settings.model_fields.items():
+        assert field.description is not None
+        default = ",".join(field.default) if isinstance(field.default, tuple) else field.default
+        default = str(default).lower() if isinstance(default, bool) else default or ""
+        paragraphs.append(f"{name.upper()}={default}\n{indent(fill(field.description, 90), '    ')}")
+    return "\n".join(paragraphs)
 
 
 def load_settings() -> Settings:

@@ -2,11 +2,13 @@
 
 import gc
 import ipaddress
+import json
 import logging
 import multiprocessing
 import os
 import signal
 import sys
+from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from types import FrameType
@@ -15,14 +17,16 @@ from typing import Any
 import uvicorn
 from fastapi import FastAPI
 from fastapi.responses import RedirectResponse
+from fastapi_offline import FastAPIOffline
+from sqlalchemy import URL
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import Mount, Router
 
-from config import BACKEND, ConfigurationError, Settings, load_settings
+from config import BACKEND, ConfigurationError, Settings, describe_settings, load_settings
 from src.api import v1
 from src.api.middleware import BodyLimit, HeadAsGet, RequestLog, UnexpectedErrors
-from src.api.openapi import DocumentedApi
+from src.api.openapi import complete_document
 from src.api.security import ApiKeys, SecurityHeaders, TrustedHosts
 from src.api.server import PatientProtocol, PatientServer
 from src.database.database import Database
@@ -49,15 +53,15 @@ def create_app(settings: Settings) -> FastAPI:
         yield
         database.close()
 
-    app = DocumentedApi(
-        requires_key=bool(api_keys),
+    # FastAPI's pages of documentation, with their scripts served from here and not from a CDN.
+    app = FastAPIOffline(
+        static_url="/docs/assets",
         title="Task management backend",
         description="Tasks, the audit log of their changes, and the counts of a weekly dashboard.",
         version="1.0.0",
         lifespan=lifespan,
         # A redirect would be built from the Host header, and lose the envelope.
         redirect_slashes=False,
-        generate_unique_id_function=lambda route: route.name,
         middleware=[
             Middleware(RequestLog),
             Middleware(SecurityHeaders),
@@ -78,9 +82,11 @@ def create_app(settings: Settings) -> FastAPI:
     )
     app.state.database = database
     register_handlers(app)
+    complete_document(app, requires_key=bool(api_keys))
     # The same routes for clients that pin a version; the document lists the others.
     versioned = Mount("/api/v1", Router(v1.routes, redirect_slashes=False))
-    app.router.routes.extend([*v1.routes, versioned])
+    # In front of the documentation's: every route before the right one costs a request time.
+    app.router.routes[:0] = [*v1.routes, versioned]
 
     @app.get("/", include_in_schema=False)
     async def redirect_to_docs() -> RedirectResponse:
@@ -114,6 +120,16 @@ def __getattr__(name: str) -> FastAPI:
 
 def main() -> None:
     """Serve the API until SIGTERM or Ctrl-C, with the embedded PostgreSQL where no DATABASE_URL is set."""
+    parser = ArgumentParser(
+        prog="python main.py",
+        description=main.__doc__,
+        epilog=f"environment variables, with their defaults (backend/.env sets them too):\n\n{describe_settings()}",
+        formatter_class=RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--openapi", action="store_true", help="print the OpenAPI document, and serve nothing")
+    if parser.parse_args().openapi:
+        print(openapi_document())  # noqa: T201  # It is the output.
+        return
     # So that the blocks below are left, and the embedded PostgreSQL stopped, in order.
     signal.signal(signal.SIGTERM, _exit)
     with _failures_in_one_sentence():
@@ -127,6 +143,12 @@ def main() -> None:
             # For the workers, which read their settings anew.
             os.environ["DATABASE_URL"] = postgres.url.render_as_string(hide_password=False)
             _serve(settings, data=f"{postgres.data_dir} (look inside: {postgres.psql_command})")
+
+
+def openapi_document() -> str:
+    """Return the OpenAPI document of a service with the default settings, as backend/openapi.json has it."""
+    app = create_app(Settings.model_construct(database_url=URL.create("postgresql+psycopg2")))
+    return json.dumps(app.openapi(), indent=2)
 
 
 def _serve(settings: Settings, data: str) -> None:

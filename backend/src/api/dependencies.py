@@ -5,6 +5,7 @@ from urllib.parse import quote, urlencode
 from uuid import UUID
 
 from fastapi import Depends, Request
+from fastapi.routing import APIRoute
 
 from src.database.database import Database
 from src.exceptions.errors import DatabaseUnavailable, NotJson, TaskNotFound
@@ -35,6 +36,11 @@ _LINK = {"description": '`<…>; rel="next"`, to the next page, where there is o
 PAGED: Responses = {200: {"headers": {"Link": _LINK}}}
 
 
+def operation_id(route: APIRoute) -> str:
+    """Name an operation after its endpoint, so that a generated client reads well."""
+    return route.name
+
+
 def link_to_next(request: Request, cursor: str | None, **parameters: str | UUID | int | None) -> dict[str, str]:
     """Return the header (RFC 8288) that leads to the next page of `request`, which had these `parameters`.
 
@@ -59,9 +65,19 @@ NOT_FOUND = _failure(404, "There is no such task.", TaskNotFound.message)
 BODY_REFUSED = _failure(413, "The body is too large.", "The request body is too large") | _failure(
     415, "The body is not declared to be JSON.", NotJson.message
 )
+UNEXPECTED = _failure(500, "The service failed; its log says why.", "Something went wrong on our side")
+UNAUTHORIZED = _failure(
+    401,
+    "No API key, or a wrong one, where the service is set up to ask for keys.",
+    "An API key is required: Authorization: Bearer KEY",
+    headers={"WWW-Authenticate": {"description": "`Bearer`.", "schema": {"type": "string"}}},
+)
 UNAVAILABLE = _failure(
     503,
     "The database did not answer in time.",
     DatabaseUnavailable.message,
     headers={"Retry-After": {"description": "Seconds to wait.", "schema": {"type": "integer"}}},
 )
+
+# How every operation that reads or writes tasks can fail.
+FAILURES = UNAUTHORIZED | UNEXPECTED | UNAVAILABLE

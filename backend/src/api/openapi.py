@@ -1,51 +1,73 @@
 """The OpenAPI document."""
 
-from copy import deepcopy
 from typing import Any
 
 from fastapi import FastAPI
+from pydantic import TypeAdapter
 
-_UNAUTHORIZED = {
-    "description": "No API key, or a wrong one.",
-    "headers": {"WWW-Authenticate": {"description": "`Bearer`.", "schema": {"type": "string"}}},
-    "content": {
-        "application/json": {
-            "schema": {"$ref": "#/components/schemas/Failure"},
-            "examples": {"failure": {"value": "An API key is required: Authorization: Bearer KEY"}},
-        }
-    },
+from src.schemas.envelope import Popup
+
+_API_KEY = {
+    "type": "http",
+    "scheme": "bearer",
+    "description": "One of the keys in API_KEY, where the service is set up to ask for keys.",
+}
+
+_REQUEST_ID = {
+    "description": "The name of this request in the service's log: the caller's own, where it sent one.",
+    "schema": {"type": "string", "minLength": 1, "maxLength": 64},
 }
 
 
-class DocumentedApi(FastAPI):
-    """A FastAPI whose document says what its middleware and its handlers do to every operation."""
+def complete_document(app: FastAPI, *, requires_key: bool) -> None:
+    """Have the document of `app` say what its middleware and its handlers do to every operation.
 
-    def __init__(self, *, requires_key: bool, **options: Any) -> None:
-        super().__init__(**options)
-        self._requires_key = requires_key
+    As https://fastapi.tiangolo.com/how-to/extending-openapi/ has it.
+    """
+    generate = app.openapi
 
-    def openapi(self) -> dict[str, Any]:
-        """Return the document: invalid input is answered with 400, and never with FastAPI's 422."""
-        if self.openapi_schema is None:
-            self._complete(super().openapi())
-        return super().openapi()
+    def generate_completely() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            _complete(generate(), requires_key)
+        return generate()
 
-    def _complete(self, document: dict[str, Any]) -> None:
-        for path, operations in document["paths"].items():
-            for operation in operations.values():
-                operation["responses"].pop("422", None)
-                if self._requires_key and not path.startswith("/health"):
-                    operation["security"] = [{"apiKey": []}]
-                    operation["responses"]["401"] = deepcopy(_UNAUTHORIZED)
-                for response in operation["responses"].values():
+    app.openapi = generate_completely  # type: ignore[method-assign]
+
+
+def _complete(document: dict[str, Any], requires_key: bool) -> None:
+    components = document["components"]
+    for operations in document["paths"].values():
+        for operation in operations.values():
+            # Invalid input is answered with 400, and never with FastAPI's 422.
+            operation["responses"].pop("422", None)
+            operation["responses"] = dict(sorted(operation["responses"].items()))
+            if "401" in operation["responses"]:
+                operation["security"] = [{"apiKey": []}] if requires_key else [{}, {"apiKey": []}]
+            for parameter in operation.get("parameters", []):
+                _forbid_null(parameter["schema"])
+            for status_code, response in operation["responses"].items():
+                response.setdefault("headers", {})["X-Request-ID"] = {"$ref": "#/components/headers/X-Request-ID"}
+                if status_code.startswith("2"):
+                    envelope = response["content"]["application/json"]["schema"]["$ref"].rpartition("/")[2]
+                    response["description"] = components["schemas"][envelope]["description"]
+                else:
                     _show_envelope(response)
-        for schema in ("HTTPValidationError", "ValidationError"):
-            document["components"]["schemas"].pop(schema, None)
-        if self._requires_key:
-            document["components"]["securitySchemes"] = {"apiKey": {"type": "http", "scheme": "bearer"}}
+    for schema in ("HTTPValidationError", "ValidationError"):
+        components["schemas"].pop(schema, None)
+    # Each envelope has one of these, which no envelope could show together.
+    components["schemas"]["Popup"] = TypeAdapter(Popup).json_schema()
+    components["headers"] = {"X-Request-ID": _REQUEST_ID}
+    components["securitySchemes"] = {"apiKey": _API_KEY}
+
+
+def _forbid_null(schema: dict[str, Any]) -> None:
+    """Have a parameter that may be left out not be null, which no query can hold."""
+    if "anyOf" in schema:
+        [present] = [option for option in schema.pop("anyOf") if option != {"type": "null"}]
+        schema.update(present)
 
 
 def _show_envelope(response: dict[str, Any]) -> None:
     """Put the envelope around the sentence of a failure: FastAPI would drop the nulls in it."""
-    for example in response["content"]["application/json"].get("examples", {}).values():
+    for example in response["content"]["application/json"]["examples"].values():
         example["value"] = {"success": False, "data": None, "popup": None, "error": example["value"]}

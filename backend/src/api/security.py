@@ -9,9 +9,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from src.utils.response import failure
 
 # What needs no key: probes, and the documentation, from where a person enters one.
-_OPEN_PATHS = frozenset({"/", "/docs", "/docs/oauth2-redirect", "/redoc", "/openapi.json"})
+_OPEN_PATHS = frozenset({"/", "/docs", "/redoc", "/openapi.json"})
 _OPEN_ROUTES = ("/health", "/health/ready")
 _OPEN = _OPEN_PATHS | {prefix + route for prefix in ("", "/api/v1") for route in _OPEN_ROUTES}
+_DOCUMENTATION = "/docs/"
 
 
 class ApiKeys:
@@ -22,7 +23,7 @@ class ApiKeys:
         self.keys = [key.encode() for key in keys]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["path"] in _OPEN or self._knows(Headers(scope=scope)):
+        if scope["type"] != "http" or _is_open(scope["path"]) or self._knows(Headers(scope=scope)):
             await self.app(scope, receive, send)
             return
         error = "An API key is required: Authorization: Bearer KEY"
@@ -33,6 +34,10 @@ class ApiKeys:
         # Every key is compared, each in constant time, so that the time tells nothing of any.
         matches = [hmac.compare_digest(given.strip().encode("latin-1"), key) for key in self.keys]
         return scheme.lower() == "bearer" and any(matches)
+
+
+def _is_open(path: str) -> bool:
+    return path in _OPEN or path.startswith(_DOCUMENTATION)
 
 
 class TrustedHosts:
@@ -59,6 +64,12 @@ _FOR_JSON = [
     (b"cache-control", b"no-store"),
     (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
 ]
+# The documentation's pages run their scripts, and load nothing from anywhere else.
+_PAGE_POLICY = (
+    b"default-src 'self'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; "
+    b"img-src 'self' data:; worker-src blob:; frame-ancestors 'none'"
+)
+_FOR_PAGES = [(b"content-security-policy", _PAGE_POLICY)]
 
 
 class SecurityHeaders:
@@ -66,7 +77,6 @@ class SecurityHeaders:
 
     After OWASP's REST Security Cheat Sheet
     (https://cheatsheetseries.owasp.org/cheatsheets/REST_Security_Cheat_Sheet.html#security-headers).
-    The documentation pages run scripts, so they have no policy of their own.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -83,6 +93,8 @@ class SecurityHeaders:
                 headers += _FOR_EVERYTHING
                 if (b"content-type", b"application/json") in headers:
                     headers += _FOR_JSON
+                elif (b"content-type", b"text/html; charset=utf-8") in headers:
+                    headers += _FOR_PAGES
             await send(message)
 
         await self.app(scope, receive, send_with_headers)

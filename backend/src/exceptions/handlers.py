@@ -99,4 +99,5 @@ def _allowed_methods(request: Request) -> list[str]:
             methods |= route.methods or set()
     if "GET" in methods:
         methods.add("HEAD")
-    return sorted(methods)
+    # No route, but a file of the documentation.
+    return sorted(methods or {"GET", "HEAD"})

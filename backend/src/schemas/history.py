@@ -3,11 +3,12 @@
 from typing import Self
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from src.models.task_history import ActionType
 from src.schemas.envelope import Success
 from src.utils.timestamps import Timestamp
+from src.utils.validators import LIMIT_MAX
 
 
 class HistoryResponse(BaseModel):
@@ -52,10 +53,10 @@ class Pagination(BaseModel):
         }
     )
 
-    total_count: int
-    total_pages: int
-    current_page: int
-    page_size: int
+    total_count: int = Field(ge=0)
+    total_pages: int = Field(ge=0)
+    current_page: int = Field(ge=1)
+    page_size: int = Field(ge=1, le=LIMIT_MAX)
     has_next: bool
     has_prev: bool
 

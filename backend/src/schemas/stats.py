@@ -1,9 +1,13 @@
 """What callers get for the weekly dashboard."""
 
-from pydantic import BaseModel, ConfigDict
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
 
 from src.schemas.envelope import Success
 from src.utils.timestamps import WeekBound
+
+Count = Annotated[int, Field(ge=0)]
 
 
 class WeeklyStats(BaseModel):
@@ -25,11 +29,11 @@ class WeeklyStats(BaseModel):
         }
     )
 
-    tasks_created_this_week: int
-    tasks_completed_this_week: int
-    total_completed: int
-    total_incomplete: int
-    total_tasks: int
+    tasks_created_this_week: Count
+    tasks_completed_this_week: Count
+    total_completed: Count
+    total_incomplete: Count
+    total_tasks: Count
     week_start: WeekBound
     week_end: WeekBound
 

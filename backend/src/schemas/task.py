@@ -8,7 +8,7 @@ from pydantic_core import PydanticCustomError
 
 from src.schemas.envelope import Popup, Success
 from src.utils.timestamps import Timestamp
-from src.utils.validators import Description, Title
+from src.utils.validators import DESCRIPTION_MAX_LENGTH, TITLE_MAX_LENGTH, Description, Title
 
 
 class TaskCreate(BaseModel):
@@ -67,8 +67,8 @@ class TaskResponse(BaseModel):
     )
 
     id: UUID
-    title: str
-    description: str | None
+    title: str = Field(min_length=1, max_length=TITLE_MAX_LENGTH)
+    description: str | None = Field(max_length=DESCRIPTION_MAX_LENGTH)
     is_completed: bool
     created_at: Timestamp
     updated_at: Timestamp

@@ -113,5 +113,5 @@ def test_every_answer_tells_the_browser_to_take_it_for_what_it_is(api: Api) -> N
         assert "X-Request-ID" in response.headers
     assert api.get("/tasks").headers["Cache-Control"] == "no-store"
     assert "default-src 'none'" in api.get("/tasks").headers["Content-Security-Policy"]
-    assert "Content-Security-Policy" not in api.get("/docs").headers
+    assert "default-src 'self'" in api.get("/docs").headers["Content-Security-Policy"]
     assert "Server" not in api.get("/tasks").headers or api.get("/tasks").headers["Server"] == "uvicorn"

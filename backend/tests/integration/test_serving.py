@@ -51,6 +51,13 @@ def test_it_starts_warm_in_two_seconds_with_the_data_still_there(data_dir: Path)
         assert [entry["action_type"] for entry in api.history_of(task["id"])] == ["CREATED", "COMPLETED"]
 
 
+def test_help_and_the_document_need_no_database() -> None:
+    for option, said in (("--help", "\nDATABASE_URL=\n"), ("--openapi", (BACKEND / "openapi.json").read_text())):
+        service = Service([*MAIN, option], DATABASE_URL="nonsense")
+        assert service.wait() == 0
+        assert said in service.output
+
+
 @pytest.mark.parametrize("workers", ["1", "2"])
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
 def test_it_stops_cleanly_and_leaves_no_process(data_dir: Path, how: signal.Signals, workers: str) -> None:

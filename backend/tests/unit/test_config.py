@@ -5,7 +5,16 @@ from pathlib import Path
 import pytest
 from sqlalchemy import make_url
 
-from config import ConfigurationError, DatabasePool, Settings, load_settings, parse_database_url, parse_origins
+from config import (
+    BACKEND,
+    ConfigurationError,
+    DatabasePool,
+    Settings,
+    describe_settings,
+    load_settings,
+    parse_database_url,
+    parse_origins,
+)
 from src.database.pool import keeps_connections
 from tests.conftest import settings_for
 
@@ -103,10 +112,22 @@ def test_neon_pools_connections_itself(url: str, pool: str, kept: bool) -> None:
     assert keeps_connections(settings_for(make_url(url), database_pool=pool)) == kept
 
 
-def test_the_example_file_shows_every_setting(tmp_path: Path) -> None:
-    example = (Path(__file__).parents[2] / ".env.example").read_text()
-    shown = {line.lstrip("# ").partition("=")[0] for line in example.splitlines() if "=" in line and " =" not in line}
-    assert shown == {name.upper() for name in Settings.model_fields}
-    uncommented = "\n".join(line.removeprefix("# ") if "=" in line else line for line in example.splitlines())
-    (tmp_path / ".env").write_text(uncommented)
-    load_settings()
+def test_the_example_file_says_what_the_settings_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown: dict[str, str] = {}
+    for paragraph in (BACKEND / ".env.example").read_text().split("\n\n")[1:]:
+        *comments, assignment = [line.removeprefix("# ") for line in paragraph.splitlines()]
+        name, _, value = assignment.partition("=")
+        shown[name] = " ".join(comments)
+        monkeypatch.setenv(name, value)
+    assert shown == {name.upper(): field.description for name, field in Settings.model_fields.items()}
+    # What is shown is the default, but where nothing is.
+    settings = load_settings()
+    for name, field in Settings.model_fields.items():
+        assert getattr(settings, name) == field.default or "Unset: " in str(field.description), name
+
+
+def test_help_says_what_the_settings_do() -> None:
+    help_ = " ".join(describe_settings().split())
+    for name, field in Settings.model_fields.items():
+        assert f" {name.upper()}=" in f" {help_}"
+        assert str(field.description) in help_

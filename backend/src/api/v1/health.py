@@ -2,13 +2,13 @@
 
 from fastapi import APIRouter, Response
 
-from src.api.dependencies import UNAVAILABLE, Db
+from src.api.dependencies import UNAVAILABLE, UNEXPECTED, Db, operation_id
 from src.database.migrate import require_current_schema
 from src.schemas.health import Health, Healthy, Readiness, Ready
 from src.utils.json_text import JsonText
 from src.utils.response import success
 
-router = APIRouter(tags=["health"])
+router = APIRouter(tags=["health"], responses=UNEXPECTED, generate_unique_id_function=operation_id)
 
 _HEALTHY = JsonText(Health(status="healthy", service="task-management-backend").model_dump_json())
 _READY = JsonText(Readiness(status="ready").model_dump_json())

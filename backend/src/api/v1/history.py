@@ -4,7 +4,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 
-from src.api.dependencies import BAD_REQUEST, PAGED, UNAVAILABLE, Db, link_to_next
+from src.api.dependencies import BAD_REQUEST, FAILURES, PAGED, Db, link_to_next, operation_id
 from src.models.task_history import ActionType
 from src.schemas.history import HistoryFetched
 from src.services.history_service import HistoryService
@@ -12,7 +12,7 @@ from src.utils.cursors import EntryCursor
 from src.utils.response import success
 from src.utils.validators import Offset, PageNumber, PageSize, TaskId
 
-router = APIRouter(prefix="/history", tags=["history"], responses=UNAVAILABLE)
+router = APIRouter(prefix="/history", tags=["history"], responses=FAILURES, generate_unique_id_function=operation_id)
 
 
 @router.get("", summary="Read the audit log", response_model=HistoryFetched, responses=PAGED | BAD_REQUEST)

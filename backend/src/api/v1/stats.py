@@ -2,12 +2,12 @@
 
 from fastapi import APIRouter, Response
 
-from src.api.dependencies import UNAVAILABLE, Db
+from src.api.dependencies import FAILURES, Db, operation_id
 from src.schemas.stats import WeeklyStatsFetched
 from src.services.history_service import HistoryService
 from src.utils.response import success
 
-router = APIRouter(prefix="/stats", tags=["stats"], responses=UNAVAILABLE)
+router = APIRouter(prefix="/stats", tags=["stats"], responses=FAILURES, generate_unique_id_function=operation_id)
 
 
 @router.get("/weekly", summary="Count the week's tasks", response_model=WeeklyStatsFetched)

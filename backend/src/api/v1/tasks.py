@@ -7,11 +7,12 @@ from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from src.api.dependencies import (
     BAD_REQUEST,
     BODY_REFUSED,
+    FAILURES,
     NOT_FOUND,
     PAGED,
-    UNAVAILABLE,
     Db,
     link_to_next,
+    operation_id,
     require_json,
 )
 from src.api.json_body import JsonRoute
@@ -32,7 +33,13 @@ from src.utils.cursors import TaskCursor
 from src.utils.response import streamed_success, success
 from src.utils.validators import LIMIT_MAX, Boolean, PageSize, TaskId
 
-router = APIRouter(prefix="/tasks", tags=["tasks"], responses=UNAVAILABLE, route_class=JsonRoute)
+router = APIRouter(
+    prefix="/tasks",
+    tags=["tasks"],
+    responses=FAILURES,
+    route_class=JsonRoute,
+    generate_unique_id_function=operation_id,
+)
 
 TaskIdInPath = Annotated[TaskId, Path(description="The task's `id`.")]
 TAKES_JSON = [Depends(require_json)]
