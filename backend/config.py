@@ -28,6 +28,13 @@ class DatabasePool(StrEnum):
     NULL = "null"
 
 
+class LogFormat(StrEnum):
+    """How lines are logged."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
 def parse_database_url(value: object) -> URL:
     """Return `value` as a URL that SQLAlchemy opens with psycopg2.
 
@@ -92,6 +99,11 @@ class Settings(BaseSettings):
     database_url: Annotated[URL | None, NoDecode, BeforeValidator(parse_database_url)] = Field(
         None, description="The PostgreSQL to use. Unset: the service runs an embedded one of its own."
     )
+    database_read_url: Annotated[URL | None, NoDecode, BeforeValidator(parse_database_url)] = Field(
+        None,
+        description="A replica of that PostgreSQL, which may lag, for the list, the history and the stats."
+        " Unset: they are read where everything is.",
+    )
     database_pool: DatabasePool = Field(
         DatabasePool.AUTO,
         description="How connections are kept: queue, null (none), or auto, which is null on Neon and queue elsewhere.",
@@ -144,6 +156,7 @@ class Settings(BaseSettings):
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = Field(
         "INFO", description="The least severe lines that are logged: DEBUG, INFO, WARNING, ERROR or CRITICAL."
     )
+    log_format: LogFormat = Field(LogFormat.TEXT, description="How lines are logged: text, for people, or json.")
 
     def require_database_url(self) -> URL:
         """Return the URL of the database; raises `ConfigurationError` where none is set."""

@@ -11,6 +11,7 @@ import sys
 from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
+from tempfile import TemporaryDirectory
 from types import FrameType
 from typing import Any
 
@@ -23,9 +24,9 @@ from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import Mount, Router
 
-from config import BACKEND, ConfigurationError, Settings, describe_settings, load_settings
-from src.api import v1
-from src.api.middleware import BodyLimit, HeadAsGet, RequestLog, UnexpectedErrors
+from config import BACKEND, ConfigurationError, LogFormat, Settings, describe_settings, load_settings
+from src.api import metrics, v1
+from src.api.middleware import BodyLimit, HeadAsGet, Observed, UnexpectedErrors
 from src.api.openapi import complete_document
 from src.api.security import ApiKeys, SecurityHeaders, TrustedHosts
 from src.api.server import PatientProtocol, PatientServer
@@ -35,6 +36,7 @@ from src.database.embedded_programs import EmbeddedPostgresError
 from src.database.migrate import prepare_schema
 from src.exceptions.handlers import register_handlers
 from src.utils.log import configure_log
+from src.utils.metrics import DIRECTORY_VARIABLE
 from src.utils.processes import end_with_parent
 
 log = logging.getLogger(__name__)
@@ -46,12 +48,17 @@ _SHUTDOWN_MARGIN_S = 5
 def create_app(settings: Settings) -> FastAPI:
     """Return the application, which expects its database to be ready (`prepare_schema`)."""
     database = Database(settings)
+    replica = None
+    if settings.database_read_url is not None:
+        replica = Database(settings.model_copy(update={"database_url": settings.database_read_url}))
     api_keys = [key.get_secret_value() for key in settings.api_key]
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         yield
-        database.close()
+        for each in (database, replica):
+            if each is not None:
+                each.close()
 
     # FastAPI's pages of documentation, with their scripts served from here and not from a CDN.
     app = FastAPIOffline(
@@ -62,8 +69,10 @@ def create_app(settings: Settings) -> FastAPI:
         lifespan=lifespan,
         # A redirect would be built from the Host header, and lose the envelope.
         redirect_slashes=False,
+        # Traces of OpenTelemetry, for which FastAPI looks at OTEL_EXPORTER_OTLP_ENDPOINT in the environment.
+        telemetry={"auto_configure": True, "metrics": False, "logs": False, "operation_spans": False},
         middleware=[
-            Middleware(RequestLog),
+            Middleware(Observed),
             Middleware(SecurityHeaders),
             Middleware(
                 CORSMiddleware,
@@ -81,12 +90,13 @@ def create_app(settings: Settings) -> FastAPI:
         ],
     )
     app.state.database = database
+    app.state.replica = replica
     register_handlers(app)
     complete_document(app, requires_key=bool(api_keys))
     # The same routes for clients that pin a version; the document lists the others.
     versioned = Mount("/api/v1", Router(v1.routes, redirect_slashes=False))
     # In front of the documentation's: every route before the right one costs a request time.
-    app.router.routes[:0] = [*v1.routes, versioned]
+    app.router.routes[:0] = [*v1.routes, versioned, *metrics.router.routes]
 
     @app.get("/", include_in_schema=False)
     async def redirect_to_docs() -> RedirectResponse:
@@ -108,7 +118,7 @@ def __getattr__(name: str) -> FastAPI:
     try:
         with _failures_in_one_sentence():
             settings = load_settings()
-            configure_log(settings.log_level)
+            configure_log(settings.log_level, as_json=settings.log_format is LogFormat.JSON)
             prepare_schema(settings)
             return _settled(create_app(settings))
     except SystemExit:
@@ -134,7 +144,7 @@ def main() -> None:
     signal.signal(signal.SIGTERM, _exit)
     with _failures_in_one_sentence():
         settings = load_settings()
-        configure_log(settings.log_level)
+        configure_log(settings.log_level, as_json=settings.log_format is LogFormat.JSON)
         if settings.database_url is not None:
             _serve(settings, data=settings.database_url.render_as_string(hide_password=True))
             return
@@ -157,7 +167,10 @@ def _serve(settings: Settings, data: str) -> None:
     address = f"http://{host}:{settings.port}"
     if not settings.api_key and not _is_loopback(settings.host):
         log.warning("%s is reachable from other machines, and no API_KEY is set: anyone may call", address)
-    print(f"API:   {address}\nDocs:  {address}/docs\nData:  {data}", flush=True)  # noqa: T201  # It is the output.
+    if settings.log_format is LogFormat.JSON:
+        log.info("Serving on %s", address, extra={"data": data})
+    else:
+        print(f"API:   {address}\nDocs:  {address}/docs\nData:  {data}", flush=True)  # noqa: T201  # It is the output.
     options: dict[str, Any] = {
         "host": settings.host,
         "port": settings.port,
@@ -170,7 +183,9 @@ def _serve(settings: Settings, data: str) -> None:
         "timeout_graceful_shutdown": round(settings.statement_timeout_s) + _SHUTDOWN_MARGIN_S,
     }
     if settings.workers > 1:
-        uvicorn.run("main:app", workers=settings.workers, app_dir=str(BACKEND), **options)
+        with TemporaryDirectory(prefix="task-backend-metrics-") as directory:
+            os.environ.setdefault(DIRECTORY_VARIABLE, directory)
+            uvicorn.run("main:app", workers=settings.workers, app_dir=str(BACKEND), **options)
     else:
         PatientServer(uvicorn.Config(_settled(create_app(settings)), **options)).run()
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import httpx
 import psutil
+from sqlalchemy import URL
 
 from config import BACKEND
 from tests.client import Api
@@ -24,6 +25,11 @@ def free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port: int = listener.getsockname()[1]
         return port
+
+
+def environment_of(url: URL) -> str:
+    """Return `url` as DATABASE_URL has it."""
+    return url.render_as_string(hide_password=False)
 
 
 class Service:

@@ -21,6 +21,15 @@ async def get_db(request: Request) -> Database:
     return database
 
 
+async def get_read_db(request: Request) -> Database:
+    """Return where the list, the history and the stats are read: a replica, where there is one.
+
+    What an answer to a change leads to, the task itself, is never read from a replica, which may lag.
+    """
+    replica: Database | None = request.app.state.replica
+    return replica or await get_db(request)
+
+
 async def require_json(request: Request) -> None:
     """Refuse a body of another media type; raises `NotJson`. No body at all is for the schema to refuse."""
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
@@ -29,6 +38,7 @@ async def require_json(request: Request) -> None:
 
 
 Db = Annotated[Database, Depends(get_db)]
+ReadDb = Annotated[Database, Depends(get_read_db)]
 
 Responses = dict[int | str, dict[str, Any]]
 

@@ -10,18 +10,23 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from src.utils.log import request_id
+from src.utils.metrics import requests
 from src.utils.response import failure
 
 log = logging.getLogger("task_backend")
 
+# Whatever word a caller has for a method, there are not more metrics than these.
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
 
 
-class RequestLog:
-    """Names each request and logs one line for it: method, path, status and milliseconds.
+class Observed:
+    """Names each request, logs one line for it and measures it: method, route, status and milliseconds.
 
     The name is the caller's X-Request-ID where that is 1 to 64 of `[A-Za-z0-9._-]`, else a new
-    one; the answer and every line that is logged on the way carry it.
+    one; the answer and every line that is logged on the way carry it. The route is a template such
+    as `/tasks/{task_id}`: the lines and the metrics of all tasks belong together.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -33,6 +38,7 @@ class RequestLog:
             return
         started = time.perf_counter()
         status = 0
+        method = scope["method"]
         given = dict(scope["headers"]).get(b"x-request-id", b"").decode("latin-1")
         name = given if _REQUEST_ID.fullmatch(given) else f"{random.getrandbits(128):032x}"  # No secret.
         request_id.set(name)
@@ -47,8 +53,18 @@ class RequestLog:
         try:
             await self.app(scope, receive, send_and_note)
         finally:
-            milliseconds = (time.perf_counter() - started) * 1000
-            log.info("%s %s %d %.1f ms", scope["method"], _printable_path(scope), status, milliseconds)
+            seconds = time.perf_counter() - started
+            # The router leaves its choice in the scope.
+            route = getattr(scope.get("route"), "path", None)
+            requests.labels(method if method in _METHODS else "_OTHER", route or "", status).observe(seconds)
+            log.info(
+                "%s %s %d %.1f ms",
+                method,
+                route or _printable_path(scope),
+                status,
+                seconds * 1000,
+                extra={"method": method, "route": route, "status": status, "milliseconds": round(seconds * 1000, 1)},
+            )
 
 
 class UnexpectedErrors:
@@ -117,7 +133,12 @@ class HeadAsGet:
         async def send_without_body(message: Message) -> None:
             await send({**message, "body": b""} if message["type"] == "http.response.body" else message)
 
-        await self.app({**scope, "method": "GET"}, receive, send_without_body)
+        # A copy: the server looks at the method of its own, to expect no body.
+        as_get = {**scope, "method": "GET"}
+        try:
+            await self.app(as_get, receive, send_without_body)
+        finally:
+            scope["route"] = as_get.get("route")
 
 
 def _printable_path(scope: Scope) -> str:

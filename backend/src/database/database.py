@@ -5,9 +5,12 @@ import logging
 import random
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, TypeVar
 
 import psycopg2
+from opentelemetry import trace
+from opentelemetry.trace import SpanKind
 
 from config import Settings
 from src.database.connection import Connection, Rows
@@ -16,8 +19,10 @@ from src.database.pool import Pool
 from src.database.statement import Statement
 from src.exceptions.errors import DatabaseUnavailable
 from src.utils.json_text import JsonFile
+from src.utils.metrics import repeated_statements
 
 log = logging.getLogger(__name__)
+_tracer = trace.get_tracer(__name__)
 
 _FIRST_PAUSE_S = 0.02
 _LONGEST_PAUSE_S = 0.4
@@ -69,7 +74,7 @@ class Database:
         async def run(attempted: Statement) -> tuple[Rows | None, bool]:
             sql, values = self._limit + attempted.sql, attempted.parameters(parameters or {})
             self._log(attempted)
-            return await self._repeat(lambda connection: connection.run(sql, values), repeat_budget_s)
+            return await self._repeat(lambda connection: connection.run(sql, values), attempted.sql, repeat_budget_s)
 
         rows, repeated = await run(statement)
         if not rows and repeated and if_committed is not None:
@@ -84,7 +89,7 @@ class Database:
         for each 500 rows.
         """
         self._log(statement)
-        array, _ = await self._repeat(lambda connection: self._collect(connection, statement), None)
+        array, _ = await self._repeat(lambda connection: self._collect(connection, statement), statement.sql, None)
         assert array is not None, "A read inserts nothing, so it runs into no ids."
         return array
 
@@ -113,13 +118,15 @@ class Database:
         return array
 
     async def _repeat(
-        self, work: Callable[[Connection], Awaitable[AnswerT]], budget_s: float | None
+        self, work: Callable[[Connection], Awaitable[AnswerT]], sql: str, budget_s: float | None
     ) -> tuple[AnswerT | None, bool]:
         """Return what `work` does, None where a repeat runs into its own ids, and whether there was a repeat."""
         failure: psycopg2.Error | None = None
         for pause_s in _pauses(self._repeat_budget_s if budget_s is None else budget_s):
+            if failure is not None:
+                repeated_statements.inc()
             try:
-                return await self._attempt(work), failure is not None
+                return await self._attempt(work, sql), failure is not None
             except psycopg2.Error as error:
                 if failure is not None and is_unique_violation(error):
                     return None, True
@@ -134,16 +141,28 @@ class Database:
             await asyncio.sleep(pause_s)
         raise DatabaseUnavailable from failure
 
-    async def _attempt(self, work: Callable[[Connection], Awaitable[AnswerT]]) -> AnswerT:
-        connection = await self.pool.acquire()
-        try:
-            return await work(connection)
-        finally:
-            self.pool.release(connection)
+    async def _attempt(self, work: Callable[[Connection], Awaitable[AnswerT]], sql: str) -> AnswerT:
+        with _span(sql):
+            connection = await self.pool.acquire()
+            try:
+                return await work(connection)
+            finally:
+                self.pool.release(connection)
 
     def _log(self, statement: Statement) -> None:
         if self._debug:
             log.info("%s", statement.sql)
+
+
+def _span(sql: str) -> AbstractContextManager[object]:
+    """Return the span of a statement, nothing where its request has none.
+
+    After https://opentelemetry.io/docs/specs/semconv/database/postgresql/.
+    """
+    if not trace.get_current_span().is_recording():
+        return nullcontext()
+    attributes = {"db.system.name": "postgresql", "db.query.text": sql}
+    return _tracer.start_as_current_span("postgresql", kind=SpanKind.CLIENT, attributes=attributes)
 
 
 def _pauses(budget_s: float) -> Iterator[float]:

@@ -5,6 +5,7 @@ import asyncio
 from config import DatabasePool, Settings
 from src.database.connection import Connection
 from src.exceptions.errors import DatabaseUnavailable
+from src.utils.metrics import connections_in_use, connections_wanted
 
 
 class Pool:
@@ -26,6 +27,7 @@ class Pool:
             await self._wait_in_line()
         else:
             await self._free.acquire()
+        connections_in_use.inc()
         try:
             # The one used last, whose caches are warm.
             while self._idle:
@@ -35,13 +37,14 @@ class Pool:
                 connection.close()
             return await Connection.open(self._settings)
         except BaseException:
-            self._free.release()
+            self._give_back()
             raise
 
     async def _wait_in_line(self) -> None:
         try:
-            async with asyncio.timeout(self._settings.queue_timeout_s):
-                await self._free.acquire()
+            with connections_wanted.track_inprogress():
+                async with asyncio.timeout(self._settings.queue_timeout_s):
+                    await self._free.acquire()
         except TimeoutError as error:
             raise DatabaseUnavailable from error
 
@@ -51,6 +54,10 @@ class Pool:
             self._idle.append(connection)
         else:
             connection.close()
+        self._give_back()
+
+    def _give_back(self) -> None:
+        connections_in_use.dec()
         self._free.release()
 
     def close(self) -> None:

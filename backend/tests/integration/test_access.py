@@ -11,13 +11,9 @@ from config import BACKEND
 from src.database.migrate import prepare_schema
 from tests.client import Api, Json, data_of, error_of
 from tests.conftest import Sql, execute, settings_for
-from tests.service import MAIN, Service, running
+from tests.service import MAIN, Service, environment_of, running
 
 KEYS = ("first-key-of-the-test", "second-key-of-the-test")
-
-
-def environment_of(url: URL) -> str:
-    return url.render_as_string(hide_password=False)
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ LEAVES = {
     "src.utils.cursors",
     "src.utils.json_text",
     "src.utils.log",
+    "src.utils.metrics",
     "src.utils.processes",
     "src.utils.timestamps",
     "src.utils.validators",

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 
-from src.api.dependencies import BAD_REQUEST, FAILURES, PAGED, Db, link_to_next, operation_id
+from src.api.dependencies import BAD_REQUEST, FAILURES, PAGED, ReadDb, link_to_next, operation_id
 from src.models.task_history import ActionType
 from src.schemas.history import HistoryFetched
 from src.services.history_service import HistoryService
@@ -18,7 +18,7 @@ router = APIRouter(prefix="/history", tags=["history"], responses=FAILURES, gene
 @router.get("", summary="Read the audit log", response_model=HistoryFetched, responses=PAGED | BAD_REQUEST)
 async def get_history(
     request: Request,
-    database: Db,
+    database: ReadDb,
     page: Annotated[PageNumber | None, Query(description="Counts from 1, the default; wins over `offset`.")] = None,
     limit: Annotated[PageSize, Query(description="How many entries a page has.")] = 10,
     offset: Annotated[Offset | None, Query(description="How many entries to skip, instead of `page`.")] = None,
@@ -28,7 +28,10 @@ async def get_history(
         EntryCursor | None, Query(description="The page that a `Link` header led to; wins over `page`.")
     ] = None,
 ) -> Response:
-    """Read what was done, newest first, a page at a time; a page past the end is empty."""
+    """Read what was done, newest first, a page at a time; a page past the end is empty.
+
+    A service that reads from a replica may answer as of a moment ago.
+    """
     history = HistoryService(database)
     entries = await history.get_history_paginated(page, limit, offset, task_id, action_type, cursor)
     next_page = link_to_next(request, entries.next_cursor, limit=limit, task_id=task_id, action_type=action_type)

@@ -11,6 +11,7 @@ from src.api.dependencies import (
     NOT_FOUND,
     PAGED,
     Db,
+    ReadDb,
     link_to_next,
     operation_id,
     require_json,
@@ -61,12 +62,15 @@ async def create_task(task: TaskCreate, database: Db) -> Response:
 @router.get("", summary="List the tasks", response_model=TasksListed, responses=PAGED | BAD_REQUEST)
 async def list_tasks(
     request: Request,
-    database: Db,
+    database: ReadDb,
     is_completed: Annotated[Boolean | None, Query(description="Only tasks that are complete, or are not.")] = None,
     limit: Annotated[PageSize | None, Query(description="How many tasks a page has; without it, all in one.")] = None,
     cursor: Annotated[TaskCursor | None, Query(description="The page that a `Link` header led to.")] = None,
 ) -> Response:
-    """List every task, or a page of them: incomplete ones first, then newest first."""
+    """List every task, or a page of them: incomplete ones first, then newest first.
+
+    A service that reads from a replica may answer as of a moment ago.
+    """
     tasks = TaskService(database)
     if limit is None and cursor is None:
         return streamed_success(await tasks.get_all_tasks(is_completed))

@@ -1,0 +1,16 @@
+"""`/metrics`, for Prometheus."""
+
+from fastapi import APIRouter, Request, Response
+from prometheus_client.exposition import choose_encoder
+
+from src.utils.metrics import registry
+
+router = APIRouter(include_in_schema=False)
+
+
+# Not `async`: to write it all down takes milliseconds, which no request should wait for.
+@router.get("/metrics")
+def get_metrics(request: Request) -> Response:
+    """Answer in the form that the caller prefers, OpenMetrics or Prometheus's own."""
+    encode, content_type = choose_encoder(request.headers.get("Accept", ""))
+    return Response(encode(registry()), headers={"Content-Type": content_type})
