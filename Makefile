@@ -3,10 +3,10 @@
 PYTHON ?= python3
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check openapi fuzz torture bench bench-large
+.PHONY: help run test check openapi fuzz torture test-scale bench bench-large
 
 help:  ## List the targets.
-	@grep -E '^[a-z-]+: .*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
+	@grep -E '^[a-z-]+: .*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
 
 run: .venv/installed  ## Serve the API on http://127.0.0.1:8000, on an embedded PostgreSQL.
 	@cd backend && exec ../.venv/bin/python main.py
@@ -28,6 +28,9 @@ fuzz: .venv/installed  ## Search for requests that break the API, until Ctrl-C (
 
 torture: .venv/installed  ## Put the service under faults for some minutes, and print what they did.
 	@cd backend && ../.venv/bin/python -m tests.torture
+
+test-scale: .venv/installed  ## Run it on several machines, and kill two (Linux; needs haproxy and pgbouncer).
+	@cd backend && ../.venv/bin/python -m tests.scale
 
 bench: .venv/installed  ## Compare with a textbook service and with the floor (15 minutes; needs wrk).
 	@cd backend && ../.venv/bin/python -m benchmarks

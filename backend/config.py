@@ -112,7 +112,7 @@ class Settings(BaseSettings):
         20,
         ge=1,
         le=1000,
-        description="Connections kept, and requests that may use the database at once, in each process.",
+        description="Connections kept, and requests that may use the database at once, in each process, for each URL.",
     )
     queue_timeout_s: float = Field(3.0, gt=0, le=60, description="How long a request waits for a free connection.")
     repeat_budget_s: float = Field(

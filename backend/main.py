@@ -119,7 +119,9 @@ def __getattr__(name: str) -> FastAPI:
         with _failures_in_one_sentence():
             settings = load_settings()
             configure_log(settings.log_level, as_json=settings.log_format is LogFormat.JSON)
-            prepare_schema(settings)
+            _prepare(settings)
+            if supervisor is not None and DIRECTORY_VARIABLE not in os.environ:
+                log.warning("/metrics tells of one worker; set %s to an empty directory", DIRECTORY_VARIABLE)
             return _settled(create_app(settings))
     except SystemExit:
         if supervisor is not None and supervisor.pid is not None:
@@ -133,7 +135,8 @@ def main() -> None:
     parser = ArgumentParser(
         prog="python main.py",
         description=main.__doc__,
-        epilog=f"environment variables, with their defaults (backend/.env sets them too):\n\n{describe_settings()}",
+        epilog=f"environment variables, with their defaults (backend/.env sets them too):\n\n{describe_settings()}\n\n"
+        "Traces go where OpenTelemetry's own variable OTEL_EXPORTER_OTLP_ENDPOINT says (not in backend/.env).",
         formatter_class=RawDescriptionHelpFormatter,
     )
     parser.add_argument("--openapi", action="store_true", help="print the OpenAPI document, and serve nothing")
@@ -148,6 +151,8 @@ def main() -> None:
         if settings.database_url is not None:
             _serve(settings, data=settings.database_url.render_as_string(hide_password=True))
             return
+        if settings.database_read_url is not None:
+            raise ConfigurationError("DATABASE_READ_URL is set, and DATABASE_URL, whose replica it should be, is not.")
         with EmbeddedPostgres(settings.data_dir or default_data_dir(BACKEND.parent)) as postgres:
             settings = settings.model_copy(update={"database_url": postgres.url})
             # For the workers, which read their settings anew.
@@ -161,8 +166,22 @@ def openapi_document() -> str:
     return json.dumps(app.openapi(), indent=2)
 
 
-def _serve(settings: Settings, data: str) -> None:
+def _prepare(settings: Settings) -> None:
+    """Make sure that the database is ready; only warn where the replica is not, without which changes can be made."""
     prepare_schema(settings)
+    if settings.database_read_url is not None:
+        once = {"database_url": settings.database_read_url, "auto_migrate": False, "start_timeout_s": 0}
+        try:
+            prepare_schema(settings.model_copy(update=once))
+        except ConfigurationError as error:
+            log.warning("DATABASE_READ_URL: %s", error)
+    # Unless their operator says otherwise: what traces are called, and how long the stop waits to send them.
+    os.environ.setdefault("OTEL_SERVICE_NAME", "task-management-backend")
+    os.environ.setdefault("OTEL_EXPORTER_OTLP_TIMEOUT", "2")
+
+
+def _serve(settings: Settings, data: str) -> None:
+    _prepare(settings)
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
     address = f"http://{host}:{settings.port}"
     if not settings.api_key and not _is_loopback(settings.host):
@@ -183,8 +202,8 @@ def _serve(settings: Settings, data: str) -> None:
         "timeout_graceful_shutdown": round(settings.statement_timeout_s) + _SHUTDOWN_MARGIN_S,
     }
     if settings.workers > 1:
-        with TemporaryDirectory(prefix="task-backend-metrics-") as directory:
-            os.environ.setdefault(DIRECTORY_VARIABLE, directory)
+        with TemporaryDirectory(prefix=f"task-backend-metrics-{os.getpid()}-") as directory:
+            os.environ[DIRECTORY_VARIABLE] = directory
             uvicorn.run("main:app", workers=settings.workers, app_dir=str(BACKEND), **options)
     else:
         PatientServer(uvicorn.Config(_settled(create_app(settings)), **options)).run()

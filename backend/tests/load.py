@@ -2,6 +2,7 @@
 
 import random
 import threading
+import time
 from collections import defaultdict
 from types import TracebackType
 from typing import Any, NamedTuple, Self
@@ -56,6 +57,9 @@ class Writers:
         self.refused = 0
         self.broken = 0
         self.breaks: list[str] = []
+        # How long nobody was told of a change.
+        self.longest_gap_s = 0.0
+        self._told_at: float | None = None
         self._address = address
         self._keep_alive = keep_alive
         self._stop = threading.Event()
@@ -72,6 +76,12 @@ class Writers:
         self._stop.set()
         for thread in self._threads:
             thread.join()
+        self._note_gap()
+
+    def _note_gap(self) -> None:
+        now = time.monotonic()
+        self.longest_gap_s = max(self.longest_gap_s, now - (self._told_at or now))
+        self._told_at = now
 
     def _write(self, chance: random.Random) -> None:
         tasks: dict[str, bool] = {}
@@ -110,6 +120,7 @@ class Writers:
             self.errors.append(f"{action}: {response.status_code} {response.text}")
             tasks.clear()
             return
+        self._note_gap()
         if action == "DELETED":
             self.acknowledged.append(Change(task_id, action, None))
             return

@@ -8,7 +8,7 @@ from fastapi import Depends, Request
 from fastapi.routing import APIRoute
 
 from src.database.database import Database
-from src.exceptions.errors import DatabaseUnavailable, NotJson, TaskNotFound
+from src.exceptions.errors import DatabaseUnavailable, NotJson, SchemaOutdated, TaskNotFound
 from src.schemas.envelope import Failure
 
 
@@ -71,6 +71,9 @@ def _failure(status_code: int, description: str, sentence: str, **more: Any) -> 
 BAD_REQUEST = _failure(
     400, "The input is invalid; `error` names the field and the rule.", "title: must be 1 to 255 characters"
 )
+UNTRUSTED_HOST = _failure(
+    400, "The service is set up not to answer for this host.", "Host: is not a host that this service answers for"
+)
 NOT_FOUND = _failure(404, "There is no such task.", TaskNotFound.message)
 BODY_REFUSED = _failure(413, "The body is too large.", "The request body is too large") | _failure(
     415, "The body is not declared to be JSON.", NotJson.message
@@ -82,11 +85,13 @@ UNAUTHORIZED = _failure(
     "An API key is required: Authorization: Bearer KEY",
     headers={"WWW-Authenticate": {"description": "`Bearer`.", "schema": {"type": "string"}}},
 )
-UNAVAILABLE = _failure(
+_RETRY_AFTER = {"Retry-After": {"description": "Seconds to wait.", "schema": {"type": "integer"}}}
+UNAVAILABLE = _failure(503, "The database did not answer in time.", DatabaseUnavailable.message, headers=_RETRY_AFTER)
+NOT_READY = _failure(
     503,
-    "The database did not answer in time.",
-    DatabaseUnavailable.message,
-    headers={"Retry-After": {"description": "Seconds to wait.", "schema": {"type": "integer"}}},
+    "The database did not answer in time, or has another schema than this version needs.",
+    SchemaOutdated.message,
+    headers=_RETRY_AFTER,
 )
 
 # How every operation that reads or writes tasks can fail.

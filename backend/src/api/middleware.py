@@ -37,7 +37,7 @@ class Observed:
             await self.app(scope, receive, send)
             return
         started = time.perf_counter()
-        status = 0
+        status: int | None = None
         method = scope["method"]
         given = dict(scope["headers"]).get(b"x-request-id", b"").decode("latin-1")
         name = given if _REQUEST_ID.fullmatch(given) else f"{random.getrandbits(128):032x}"  # No secret.
@@ -56,12 +56,12 @@ class Observed:
             seconds = time.perf_counter() - started
             # The router leaves its choice in the scope.
             route = getattr(scope.get("route"), "path", None)
-            requests.labels(method if method in _METHODS else "_OTHER", route or "", status).observe(seconds)
+            requests.labels(method if method in _METHODS else "_OTHER", route or "", status or "").observe(seconds)
             log.info(
-                "%s %s %d %.1f ms",
+                "%s %s %s %.1f ms",
                 method,
                 route or _printable_path(scope),
-                status,
+                status or "-",
                 seconds * 1000,
                 extra={"method": method, "route": route, "status": status, "milliseconds": round(seconds * 1000, 1)},
             )

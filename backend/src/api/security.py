@@ -10,8 +10,7 @@ from src.utils.response import failure
 
 # What needs no key: probes, and the documentation, from where a person enters one.
 _OPEN_PATHS = frozenset({"/", "/docs", "/redoc", "/openapi.json"})
-_OPEN_ROUTES = ("/health", "/health/ready")
-_OPEN = _OPEN_PATHS | {prefix + route for prefix in ("", "/api/v1") for route in _OPEN_ROUTES}
+_PROBES = frozenset(prefix + route for prefix in ("", "/api/v1") for route in ("/health", "/health/ready"))
 _DOCUMENTATION = "/docs/"
 
 
@@ -37,11 +36,11 @@ class ApiKeys:
 
 
 def _is_open(path: str) -> bool:
-    return path in _OPEN or path.startswith(_DOCUMENTATION)
+    return path in _OPEN_PATHS or path in _PROBES or path.startswith(_DOCUMENTATION)
 
 
 class TrustedHosts:
-    """Refuses requests whose Host header names none of `hosts`."""
+    """Refuses requests whose Host header names none of `hosts`, but for probes, which may know only an address."""
 
     def __init__(self, app: ASGIApp, hosts: Collection[str]) -> None:
         self.app = app
@@ -49,7 +48,7 @@ class TrustedHosts:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         host = Headers(scope=scope).get("host", "") if scope["type"] == "http" else ""
-        if scope["type"] != "http" or _without_port(host).lower() in self.hosts:
+        if scope["type"] != "http" or scope["path"] in _PROBES or _without_port(host).lower() in self.hosts:
             await self.app(scope, receive, send)
             return
         await failure(400, "Host: is not a host that this service answers for")(scope, receive, send)

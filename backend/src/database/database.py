@@ -146,6 +146,10 @@ class Database:
             connection = await self.pool.acquire()
             try:
                 return await work(connection)
+            except psycopg2.errors.ReadOnlySqlTransaction:
+                # A replica, where the primary was. Another connection may lead to the new one.
+                connection.close()
+                raise
             finally:
                 self.pool.release(connection)
 

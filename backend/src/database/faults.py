@@ -6,8 +6,9 @@ SQLSTATEs are PostgreSQL's: https://www.postgresql.org/docs/current/errcodes-app
 import psycopg2
 
 # Soon over: connections that fail or are lost (08), too many of them, a server that stops or
-# starts, a serialization failure, a deadlock. The same statement can succeed the next time.
-_TRANSIENT = ("08", "53300", "57P01", "57P02", "57P03", "57P05", "40001", "40P01")
+# starts, a serialization failure, a deadlock, a write that reached a replica. The same statement can
+# succeed the next time.
+_TRANSIENT = ("08", "53300", "57P01", "57P02", "57P03", "57P05", "40001", "40P01", "25006")
 
 # The server had no resources for the statement (53), or ended it: an operator or the statement
 # timeout (57), or a lock that was not granted in time. To repeat it would make things worse.

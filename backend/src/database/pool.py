@@ -5,7 +5,7 @@ import asyncio
 from config import DatabasePool, Settings
 from src.database.connection import Connection
 from src.exceptions.errors import DatabaseUnavailable
-from src.utils.metrics import connections_in_use, connections_wanted
+from src.utils.metrics import connections, connections_wanted
 
 
 class Pool:
@@ -16,6 +16,9 @@ class Pool:
         self._keeps_connections = keeps_connections(settings)
         self._free = asyncio.Semaphore(settings.database_pool_size)
         self._idle: list[Connection] = []
+        name = _name(settings)
+        self._in_use = connections.labels(name, "used")
+        self._wanted = connections_wanted.labels(name)
 
     async def acquire(self) -> Connection:
         """Return a connection of the caller's own, to be released.
@@ -27,7 +30,7 @@ class Pool:
             await self._wait_in_line()
         else:
             await self._free.acquire()
-        connections_in_use.inc()
+        self._in_use.inc()
         try:
             # The one used last, whose caches are warm.
             while self._idle:
@@ -42,7 +45,7 @@ class Pool:
 
     async def _wait_in_line(self) -> None:
         try:
-            with connections_wanted.track_inprogress():
+            with self._wanted.track_inprogress():
                 async with asyncio.timeout(self._settings.queue_timeout_s):
                     await self._free.acquire()
         except TimeoutError as error:
@@ -57,7 +60,7 @@ class Pool:
         self._give_back()
 
     def _give_back(self) -> None:
-        connections_in_use.dec()
+        self._in_use.dec()
         self._free.release()
 
     def close(self) -> None:
@@ -72,3 +75,9 @@ def keeps_connections(settings: Settings) -> bool:
         # Neon suspends idle computes and pools connections on its own side.
         return not (settings.require_database_url().host or "").endswith(".neon.tech")
     return settings.database_pool is DatabasePool.QUEUE
+
+
+def _name(settings: Settings) -> str:
+    """Return how the metrics know the pool: the server and its database, without a password."""
+    url = settings.require_database_url()
+    return f"{url.host or url.query.get('host', '')}/{url.database}"

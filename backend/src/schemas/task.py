@@ -80,7 +80,7 @@ class TaskFetched(Success[TaskResponse, None]):
 
 
 class TasksListed(Success[list[TaskResponse], None]):
-    """Every task, incomplete first, then newest first."""
+    """Tasks, incomplete first, then newest first."""
 
 
 class TaskCreated(Success[TaskResponse, Literal[Popup.TASK_CREATED]]):

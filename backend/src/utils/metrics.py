@@ -5,6 +5,7 @@ https://opentelemetry.io/docs/specs/semconv/database/database-metrics/
 """
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -12,30 +13,34 @@ from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histo
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
 # With several workers each writes to files in this directory, and any of them reads them all. It is
-# prometheus-client that looks at the variable, when it is imported.
+# prometheus-client that looks at the variable, when it makes the metrics below.
 DIRECTORY_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 
+if DIRECTORY_VARIABLE in os.environ:
+    Path(os.environ[DIRECTORY_VARIABLE]).mkdir(parents=True, exist_ok=True)
 disable_created_metrics()  # type: ignore[no-untyped-call]
 
 requests = Histogram(
     "http_server_request_duration_seconds",
-    "How long requests took, from their head to the end of their answer.",
+    "How long requests took. No status: the caller was gone, or the service stopped, before an answer began.",
     ["http_request_method", "http_route", "http_response_status_code"],
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
 )
-connections_in_use = Gauge(
-    "db_client_connection_used",
+connections = Gauge(
+    "db_client_connection_count",
     "Connections to the database that are in use.",
+    ["db_client_connection_pool_name", "db_client_connection_state"],
     multiprocess_mode="livesum",
 )
 connections_wanted = Gauge(
     "db_client_connection_pending_requests",
     "Requests that wait for a connection to the database.",
+    ["db_client_connection_pool_name"],
     multiprocess_mode="livesum",
 )
 repeated_statements = Counter(
     "task_backend_repeated_statements",
-    "Statements that were repeated because the database failed them.",
+    "Attempts to run a statement that followed one which the database failed, or could not be reached for.",
 )
 
 
@@ -44,11 +49,12 @@ def registry() -> CollectorRegistry:
     directory = os.environ.get(DIRECTORY_VARIABLE)
     if directory is None:
         return REGISTRY
-    # A worker that was killed uses no connection any more.
+    # A worker that was killed uses no connection any more. Another worker may be faster to say so.
     for file in Path(directory).glob("gauge_live*_*.db"):
         pid = int(file.stem.rpartition("_")[2])
         if not psutil.pid_exists(pid):
-            mark_process_dead(pid, directory)  # type: ignore[no-untyped-call]
+            with suppress(FileNotFoundError):
+                mark_process_dead(pid, directory)  # type: ignore[no-untyped-call]
     registry = CollectorRegistry()
     MultiProcessCollector(registry, directory)  # type: ignore[no-untyped-call]
     return registry

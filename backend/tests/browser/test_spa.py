@@ -1,10 +1,12 @@
 """The frontend, a page of another origin: what the browser lets its script read."""
 
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 from fastapi import FastAPI
 from playwright.sync_api import Error, Page, expect
+from prometheus_client import REGISTRY
 from sqlalchemy import make_url
 
 from src.database.database import Database
@@ -89,6 +91,17 @@ def test_the_script_reads_when_to_try_again(call: Call, live_app: tuple[FastAPI,
     seen = call("/tasks")
     assert (seen["status"], seen["answer"]["popup"]) == (503, None)
     assert int(seen["exposed"]["retry-after"]) >= 1
+
+
+def test_a_page_of_another_origin_cannot_read_even_what_the_browser_asks_for(page: Page, api: Api) -> None:
+    api.create_task()
+    page.goto(STRANGER)
+    labels = {"http_request_method": "GET", "http_route": "/tasks", "http_response_status_code": "200"}
+    served = partial(REGISTRY.get_sample_value, "http_server_request_duration_seconds_count", labels)
+    before = served() or 0
+    with pytest.raises(Error, match="Failed to fetch"):
+        page.evaluate("url => fetch(url)", str(api.base_url.join("/tasks")))
+    assert served() == before + 1
 
 
 @pytest.mark.parametrize(("method", "body"), [("GET", None), ("POST", '{"title": "From a stranger"}')])

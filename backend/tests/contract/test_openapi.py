@@ -23,7 +23,7 @@ OPERATIONS = {
     ("patch", "/tasks/{task_id}/complete"): ("complete_task", "TaskCompleted", {"200", "400", "404", *FAILURES}),
     ("patch", "/tasks/{task_id}/incomplete"): ("reopen_task", "TaskIncomplete", {"200", "400", "404", *FAILURES}),
     ("get", "/history"): ("get_history", "HistoryFetched", {"200", "400", *FAILURES}),
-    ("get", "/stats/weekly"): ("get_weekly_stats", "WeeklyStatsFetched", {"200", *FAILURES}),
+    ("get", "/stats/weekly"): ("get_weekly_stats", "WeeklyStatsFetched", {"200", "400", *FAILURES}),
     ("get", "/health"): ("get_health", "Healthy", {"200", "500"}),
     ("get", "/health/ready"): ("get_readiness", "Ready", {"200", "500", "503"}),
 }

@@ -25,7 +25,7 @@ def guarded(database_url: URL) -> Iterator[Api]:
 
 
 def test_a_key_is_asked_for_and_each_key_is_accepted(guarded: Api) -> None:
-    for path in ("/tasks", "/api/v1/tasks", "/history", "/stats/weekly", "/nope"):
+    for path in ("/tasks", "/api/v1/tasks", "/history", "/stats/weekly", "/nope", "/metrics", "/docsx"):
         response = guarded.get(path, headers={"Origin": "http://localhost:3000"})
         assert "API key" in error_of(response, 401)
         assert response.headers["WWW-Authenticate"] == "Bearer"
@@ -58,6 +58,7 @@ def test_a_key_is_asked_for_and_each_key_is_accepted(guarded: Api) -> None:
     assert "security" not in document["paths"]["/health"]["get"]
 
     authorized = {"Authorization": f"Bearer {KEYS[0]}"}
+    assert data_of(guarded.get("/health", headers={"Host": "10.0.0.7"}))
     for host in ("evil.example", "tasks.example.evil", ""):
         assert error_of(guarded.get("/tasks", headers={**authorized, "Host": host}), 400).startswith("Host: ")
     for host in ("tasks.example", "TASKS.example:8000"):

@@ -22,7 +22,7 @@ from src.exceptions.errors import DatabaseUnavailable
 from src.services.task_service import TaskService
 from tests import torture
 from tests.client import Api, data_of, error_of
-from tests.conftest import Sql, memory_dir, settings_for, transaction
+from tests.conftest import Sql, execute, memory_dir, settings_for, transaction
 from tests.pgbouncer import PROGRAM as PGBOUNCER
 from tests.pgbouncer import pgbouncer
 from tests.proxy import Proxy
@@ -213,6 +213,22 @@ async def test_a_deadlock_is_repeated(database: Database, sql: Sql) -> None:
 
     assert sql("SELECT is_completed FROM tasks") == [(True,)]
     assert sql("SELECT last_value FROM failures") == [(3,)]
+
+
+async def test_a_write_that_reached_a_replica_is_repeated_on_another_connection(
+    database: Database, database_url: URL, server_url: URL
+) -> None:
+    read_only = f"ALTER DATABASE {database_url.database} SET default_transaction_read_only"
+    execute(server_url, f"{read_only} = on")
+
+    async def promote_soon() -> None:
+        await asyncio.sleep(0.2)
+        await asyncio.to_thread(execute, server_url, f"{read_only} = off")
+
+    # What is set for a database is for its new connections.
+    task, _ = await asyncio.gather(TaskService(database).create_task("x"), promote_soon())
+
+    assert json.loads(task)["title"] == "x"
 
 
 def test_more_callers_than_connections_all_get_an_answer(

@@ -24,7 +24,7 @@ from tests.service import MAIN, environment_of, running
 
 UVICORN = [sys.executable, "-m", "uvicorn", "main:app"]
 REQUESTS = "http_server_request_duration_seconds_count"
-USED, WAITING = "db_client_connection_used", "db_client_connection_pending_requests"
+USED, WAITING = "db_client_connection_count", "db_client_connection_pending_requests"
 REPEATED = "task_backend_repeated_statements_total"
 
 

@@ -2,7 +2,7 @@
 
 from fastapi import APIRouter, Response
 
-from src.api.dependencies import UNAVAILABLE, UNEXPECTED, Db, operation_id
+from src.api.dependencies import NOT_READY, UNEXPECTED, Db, operation_id
 from src.database.migrate import require_current_schema
 from src.schemas.health import Health, Healthy, Readiness, Ready
 from src.utils.json_text import JsonText
@@ -20,8 +20,11 @@ async def get_health() -> Response:
     return success(_HEALTHY)
 
 
-@router.get("/health/ready", summary="Can it serve?", response_model=Ready, responses=UNAVAILABLE)
+@router.get("/health/ready", summary="Can it serve?", response_model=Ready, responses=NOT_READY)
 async def get_readiness(database: Db) -> Response:
-    """Answer that the database answers and has the schema of this version: a readiness probe."""
+    """Answer that the database answers and has the schema of this version: a readiness probe.
+
+    It says nothing about a replica: without it, changes can still be made.
+    """
     await require_current_schema(database)
     return success(_READY)

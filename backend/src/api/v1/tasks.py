@@ -64,7 +64,9 @@ async def list_tasks(
     request: Request,
     database: ReadDb,
     is_completed: Annotated[Boolean | None, Query(description="Only tasks that are complete, or are not.")] = None,
-    limit: Annotated[PageSize | None, Query(description="How many tasks a page has; without it, all in one.")] = None,
+    limit: Annotated[
+        PageSize | None, Query(description="How many tasks a page has; without it and `cursor`, all in one.")
+    ] = None,
     cursor: Annotated[TaskCursor | None, Query(description="The page that a `Link` header led to.")] = None,
 ) -> Response:
     """List every task, or a page of them: incomplete ones first, then newest first.

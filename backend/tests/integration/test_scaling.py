@@ -1,0 +1,63 @@
+"""More than one machine: a replica to read from, and the whole of `deploy/` under the loss of two machines."""
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+
+import pytest
+from sqlalchemy import URL
+
+from main import create_app
+from tests.client import Api
+from tests.conftest import execute, serve, settings_for
+from tests.pgbouncer import PROGRAM as PGBOUNCER
+from tests.scale import HAPROXY, LONGEST_GAP_S, lose_two_machines
+
+
+@pytest.fixture
+def replica_url(clone: Callable[[], AbstractContextManager[URL]]) -> Iterator[URL]:
+    """A replica that lags: nothing of what is done has reached it."""
+    with clone() as url:
+        yield url
+
+
+@pytest.fixture
+def api(database_url: URL, replica_url: URL) -> Iterator[Api]:
+    """A service that reads from a replica."""
+    with (
+        serve(create_app(settings_for(database_url, database_read_url=replica_url))) as (_, address),
+        Api(address) as api,
+    ):
+        yield api
+
+
+def test_the_list_the_history_and_the_stats_are_read_from_the_replica(api: Api) -> None:
+    api.create_task()
+    assert api.list_tasks() == []
+    assert list(api.pages("/tasks", limit=1)) == [[]]
+    assert api.history()["items"] == []
+    assert api.stats()["total_tasks"] == 0
+
+
+def test_a_task_and_its_changes_are_not(api: Api, replica_url: URL) -> None:
+    execute(replica_url, "ALTER TABLE tasks RENAME TO elsewhere")
+    task = api.create_task()
+    assert api.get_task(task["id"]) == task
+    assert api.update_task(task["id"], title="Other")["title"] == "Other"
+    assert api.complete_task(task["id"]) == api.get_task(task["id"])
+    api.delete_task(task["id"])
+    assert api.get("/health/ready").is_success
+
+
+@pytest.mark.skipif(
+    not (HAPROXY and PGBOUNCER and sys.platform == "linux"),
+    reason="needs Linux, HAProxy and PgBouncer (apt-get install haproxy pgbouncer)",
+)
+def test_the_loss_of_a_service_and_of_the_primary_loses_no_change() -> None:
+    outcome = lose_two_machines(2)
+    assert outcome.changes > 100
+    assert outcome.reads > 100
+    assert not any(outcome.findings), outcome.findings
+    # What the killed process had in hand, whose callers cannot know its fate.
+    assert len(outcome.errors) <= 16, outcome.errors
+    assert outcome.longest_gap_s <= LONGEST_GAP_S
