@@ -3,13 +3,16 @@
 PYTHON ?= python3
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check openapi fuzz torture test-scale bench bench-large
+.PHONY: help run demo test check openapi fuzz torture test-scale bench bench-large
 
 help:  ## List the targets.
 	@grep -E '^[a-z-]+: .*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
 
 run: .venv/installed  ## Serve the API on http://127.0.0.1:8000, on an embedded PostgreSQL.
 	@cd backend && exec ../.venv/bin/python main.py
+
+demo: .venv/installed  ## Give the running service a month of tasks to show (needs `make run`).
+	@cd backend && ../.venv/bin/python demo.py
 
 test: .venv/installed  ## Run the tests, on a throwaway PostgreSQL (or TEST_DATABASE_URL's).
 	@cd backend && ../.venv/bin/python -m pytest tests/

@@ -5,6 +5,7 @@ import shutil
 import signal
 import socket
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,8 +15,9 @@ import pytest
 from sqlalchemy import URL
 
 from config import BACKEND
+from src.models.task_history import ActionType
 from tests.conftest import memory_dir
-from tests.service import MAIN, Service, running
+from tests.service import MAIN, Service, environment_of, running
 
 
 def fails(command: list[str], environment: dict[str, str]) -> str:
@@ -73,6 +75,8 @@ def test_what_it_acknowledged_outlives_a_kill(data_dir: Path, workers: str) -> N
     with running(MAIN, DATA_DIR=str(data_dir), WORKERS=workers) as (service, api):
         tasks = [api.create_task(title=f"Task {number}") for number in range(20)]
         assert service.stop(signal.SIGKILL) != 0
+    for directory in Path(tempfile.gettempdir()).glob(f"task-backend-metrics-{service.process.pid}-*"):
+        shutil.rmtree(directory)
     with running(MAIN, DATA_DIR=str(data_dir)) as (_, api):
         assert api.list_tasks() == tasks[::-1]
         assert api.history()["pagination"]["total_count"] == 20
@@ -87,6 +91,29 @@ def test_several_workers_serve_one_database(data_dir: Path) -> None:
         assert len(api.list_tasks()) == 20
 
 
+def test_a_demo_fills_it_with_a_month_of_tasks(database_url: URL) -> None:
+    with running(MAIN, DATABASE_URL=environment_of(database_url), API_KEY="a-key-of-the-demo") as (service, api):
+        demo = Service([sys.executable, "demo.py"], PORT=str(service.port), API_KEY="a-key-of-the-demo")
+        assert demo.wait() == 0, demo.output
+        api.headers["Authorization"] = "Bearer a-key-of-the-demo"
+        stats = api.stats()
+        assert 20 < stats["total_completed"] < stats["total_tasks"]
+        assert stats["tasks_created_this_week"] == stats["total_tasks"]
+        assert {entry["action_type"] for page in api.pages("/history", limit=100) for entry in page["items"]} == set(
+            ActionType
+        )
+        assert f"{stats['total_tasks']} tasks, {stats['total_completed']} of them complete" in demo.output
+        without_key = Service([sys.executable, "demo.py"], PORT=str(service.port))
+        assert without_key.wait() == 1
+        assert "The service refused: An API key is required" in without_key.output
+
+
+def test_a_demo_without_a_service_says_how_to_start_one() -> None:
+    demo = Service([sys.executable, "demo.py"])
+    assert demo.wait() == 1
+    assert f"No service answers at http://127.0.0.1:{demo.port}; start one with `make run`" in demo.output
+
+
 def test_a_second_one_on_the_same_data_says_so(data_dir: Path) -> None:
     with running(MAIN, DATA_DIR=str(data_dir)) as (service, _):
         sentence = fails(MAIN, {"DATA_DIR": str(data_dir)})
@@ -96,7 +123,7 @@ def test_a_second_one_on_the_same_data_says_so(data_dir: Path) -> None:
 def test_a_port_that_is_taken_is_named(database_url: URL) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
-        service = Service(MAIN, DATABASE_URL=database_url.render_as_string(hide_password=False), PORT=port)
+        service = Service(MAIN, DATABASE_URL=environment_of(database_url), PORT=port)
         assert service.wait() != 0
     assert f"('127.0.0.1', {port})" in service.output
     assert "address already in use" in service.output
@@ -106,7 +133,7 @@ def test_a_port_that_is_taken_is_named(database_url: URL) -> None:
 def test_settings_come_from_the_env_file_too(tmp_path: Path, database_url: URL) -> None:
     backend = tmp_path / "a path with a space" / "backend"
     shutil.copytree(BACKEND, backend, ignore=shutil.ignore_patterns("tests", "__pycache__", ".*"))
-    url = database_url.render_as_string(hide_password=False)
+    url = environment_of(database_url)
     (backend / ".env").write_text(f"DATABASE_URL={url}\nFRONTEND_URL=https://app.example\n")
     with running(MAIN, backend) as (_, api):
         response = api.get("/tasks", headers={"Origin": "https://app.example"})
@@ -115,7 +142,7 @@ def test_settings_come_from_the_env_file_too(tmp_path: Path, database_url: URL) 
 
 @pytest.mark.parametrize("workers", ["1", "2"])
 def test_uvicorn_serves_it_with_a_database_url(database_url: URL, workers: str) -> None:
-    url = database_url.render_as_string(hide_password=False)
+    url = environment_of(database_url)
     command = [sys.executable, "-m", "uvicorn", "main:app", "--workers", workers]
     with running(command, DATABASE_URL=url) as (service, api):
         api.create_task()
@@ -142,6 +169,7 @@ def test_uvicorn_without_a_database_url_says_how_to_start(workers: str) -> None:
         ({"DATABASE_URL": "postgresql://user:hunter2%00@127.0.0.1/tasks"}, "DATABASE_URL: must not contain NUL"),
         ({"DATABASE_URL": "postgresql://localhost/tasks?lake=1"}, "The database cannot be used: invalid dsn"),
         ({"PORT": "http"}, "PORT: "),
+        ({"DATABASE_READ_URL": "postgresql://replica/tasks"}, "DATABASE_READ_URL is set, and DATABASE_URL"),
         ({"FRONTEND_URL": "*"}, "FRONTEND_URL: must be origins such as"),
     ],
 )
@@ -149,6 +177,13 @@ def test_a_wrong_configuration_is_refused_in_one_sentence(environment: dict[str,
     said = fails(MAIN, environment)
     assert said.startswith(sentence)
     assert "hunter2" not in said
+
+
+def test_a_replica_that_cannot_be_used_is_warned_of(database_url: URL) -> None:
+    url = environment_of(database_url)
+    with running(MAIN, DATABASE_URL=url, DATABASE_READ_URL="postgresql://127.0.0.1:1/tasks") as (service, api):
+        assert "WARNING [-] DATABASE_READ_URL: The database cannot be used: connection to" in service.output
+        api.create_task()
 
 
 def test_an_outdated_schema_is_refused_without_auto_migrate(data_dir: Path) -> None:

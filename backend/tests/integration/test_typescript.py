@@ -19,7 +19,13 @@ def test_a_typed_client_compiles_and_walks_through_a_tasks_life(api: Api, tmp_pa
 
     def run(*command: str) -> None:
         done = subprocess.run(command, check=False, cwd=client, capture_output=True, text=True, timeout=300)
+        if "npm error network" in done.stderr:
+            pytest.skip("needs the npm registry")
         assert done.returncode == 0, done.stdout + done.stderr
+
+    # What the README shows must compile too.
+    [shown] = re.findall(r"```ts\n(.*?)```", (BACKEND.parent / "README.md").read_text(), re.DOTALL)
+    (client / "readme.ts").write_text(f"declare function showToast(text: string): void;\n{shown}")
 
     run("npm", "ci", "--no-audit", "--no-fund", "--prefer-offline")
     run("npx", "openapi-typescript", str(BACKEND / "openapi.json"), "--output", "api.d.ts")

@@ -1,0 +1,104 @@
+"""`make demo`: gives a running service a month of somebody's tasks, through its public API.
+
+The API lets no caller say when something happened, so all of it happens now: this week is a busy one.
+"""
+
+import random
+import sys
+from argparse import ArgumentParser
+from typing import Any
+
+import httpx
+from rich.progress import track
+
+from config import load_settings
+
+EVERY_WEEK = [
+    ("Plan week {week}", "What must be done by Friday, and what may wait"),
+    ("Write the report on week {week}", None),
+    ("Prepare the team meeting of week {week}", "Agenda, numbers, open questions"),
+    ("Review open pull requests, week {week}", None),
+    ("Water the office plants, week {week}", "The fern needs more than the others"),
+    ("Send the invoices of week {week}", "Check the new tax numbers"),
+    ("Back up the laptop, week {week}", None),
+]
+ONCE = [
+    ("Buy groceries", "Milk, bread, cheese and something green"),
+    ("Book the train to Lyon", "Leave on Thursday, back on Sunday night"),
+    ("Renew the passport", "Photographs first"),
+    ("Call the dentist", None),
+    ("Repair the bicycle", "New brake pads, and the rear light flickers"),
+    ("Return the library books", "Due on the 21st"),
+    ("Order printer paper", None),
+    ("Answer the landlord", "About the heating"),
+    ("Draft the talk for the user group", "Ten slides, one demonstration, no bullet points"),
+    ("Migrate the staging database", "With a backup, after six o'clock"),
+    ("Find out why the nightly build is slow", None),
+    ("Write the release notes for 2.4", "Thank the contributors by name"),
+    ("Ask Zoë about the café for the offsite 🎉", None),
+    ("Update the onboarding guide", "Screenshots are from last year"),
+    ("Pay the electricity bill", None),
+    ("Choose a present for Grandma", "She liked the atlas"),
+    ("Cancel the newspaper", None),
+    ("Rotate the API keys", "Then delete the old ones"),
+    ("Measure the memory of the import job", None),
+    ("Invite Paul and Anna to dinner", "Paul eats no nuts"),
+]
+EDITS: list[dict[str, str]] = [
+    {"description": "Done by half; the rest tomorrow"},
+    {"description": "Waiting for an answer"},
+    {"description": "Moved to the afternoon"},
+    {"description": ""},
+]
+
+
+def month(chance: random.Random) -> list[tuple[str, str | None]]:
+    """Return the titles and descriptions of a month's tasks."""
+    every_week = [(title.format(week=week), text) for week in range(44, 48) for title, text in EVERY_WEEK]
+    once = [(title + again, text) for again in ("", ", once more") for title, text in ONCE]
+    return chance.sample(every_week + once, len(every_week + once))
+
+
+def fill(service: httpx.Client) -> None:
+    """Make a month's tasks, and work on them as somebody would. Raises `httpx.HTTPError` for the first failure."""
+    chance = random.Random(2026)  # noqa: S311  # The same month every time.
+
+    def call(method: str, path: str, json: object = None) -> Any:
+        response = service.request(method, path, json=json)
+        response.raise_for_status()
+        return response.json()["data"]
+
+    for title, description in track(month(chance), "A month of tasks"):
+        path = f"/tasks/{call('POST', '/tasks', {'title': title, 'description': description})['id']}"
+        if chance.random() < 0.35:
+            call("PUT", path, chance.choice(EDITS))
+        if chance.random() < 0.65:
+            call("PATCH", f"{path}/complete")
+            if chance.random() < 0.1:
+                call("PATCH", f"{path}/incomplete")
+        if chance.random() < 0.08:
+            call("DELETE", path)
+
+
+def main() -> None:
+    """Fill the service that `backend/.env` or the environment is for, or the one at the given address."""
+    settings = load_settings()
+    parser = ArgumentParser(prog="python demo.py", description=main.__doc__)
+    parser.add_argument("address", nargs="?", default=f"http://127.0.0.1:{settings.port}", help="default: %(default)s")
+    address = parser.parse_args().address
+    headers = {"Authorization": f"Bearer {settings.api_key[0].get_secret_value()}"} if settings.api_key else {}
+    try:
+        with httpx.Client(base_url=address, headers=headers) as service:
+            fill(service)
+            stats = service.get("/stats/weekly").json()["data"]
+    except httpx.ConnectError:
+        sys.exit(f"No service answers at {address}; start one with `make run`, in another terminal.")
+    except httpx.HTTPStatusError as error:
+        sys.exit(f"The service refused: {error.response.json()['error']}.")
+    except httpx.HTTPError as error:
+        sys.exit(f"The service at {address} failed: {error}.")
+    print(f"{stats['total_tasks']} tasks, {stats['total_completed']} of them complete. See {address}/history")
+
+
+if __name__ == "__main__":
+    main()
