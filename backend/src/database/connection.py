@@ -12,9 +12,9 @@ from typing import Any, Self
 
 import psycopg2
 from psycopg2.extensions import POLL_OK, POLL_READ, TRANSACTION_STATUS_IDLE
-from sqlalchemy.dialects.postgresql.psycopg2 import PGDialect_psycopg2
 
 from config import Settings
+from src.database.statement import DIALECT
 
 Rows = list[tuple[Any, ...]]
 
@@ -94,7 +94,7 @@ def _set(ready: "asyncio.Future[None]") -> None:
 
 def connect_arguments(settings: Settings) -> dict[str, Any]:
     """Return what psycopg2 is told. A silent network is noticed within `network_timeout_s`."""
-    _, arguments = PGDialect_psycopg2().create_connect_args(settings.require_database_url())  # type: ignore[no-untyped-call]
+    _, arguments = DIALECT.create_connect_args(settings.require_database_url())  # type: ignore[no-untyped-call]
     timeout_s = settings.network_timeout_s
     return {
         **arguments,

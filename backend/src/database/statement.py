@@ -7,7 +7,7 @@ import psycopg2.extras
 from sqlalchemy import ClauseElement
 from sqlalchemy.dialects.postgresql.psycopg2 import PGDialect_psycopg2
 
-_DIALECT = PGDialect_psycopg2()  # type: ignore[no-untyped-call]
+DIALECT = PGDialect_psycopg2()  # type: ignore[no-untyped-call]
 
 # psycopg2 adapts the parameters, so it must know UUIDs.
 psycopg2.extras.register_uuid()  # type: ignore[no-untyped-call]
@@ -21,7 +21,7 @@ class Statement:
     """
 
     def __init__(self, definition: ClauseElement) -> None:
-        compiled = definition.compile(dialect=_DIALECT)
+        compiled = definition.compile(dialect=DIALECT)
         self.sql = str(compiled)
         self._bound = {name: value for name, value in compiled.params.items() if value is not None}
 
