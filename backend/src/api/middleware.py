@@ -56,7 +56,7 @@ class Observed:
             seconds = time.perf_counter() - started
             # The router leaves its choice in the scope.
             route = getattr(scope.get("route"), "path", None)
-            requests.labels(method if method in _METHODS else "_OTHER", route or "", status or "").observe(seconds)
+            requests(method if method in _METHODS else "_OTHER", route or "", status or "").observe(seconds)
             log.info(
                 "%s %s %s %.1f ms",
                 method,
