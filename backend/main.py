@@ -38,6 +38,7 @@ from src.exceptions.handlers import register_handlers
 from src.utils.log import configure_log
 from src.utils.metrics import DIRECTORY_VARIABLE
 from src.utils.processes import end_with_parent
+from src.utils.traces import configure_traces
 
 log = logging.getLogger(__name__)
 
@@ -69,7 +70,7 @@ def create_app(settings: Settings) -> FastAPI:
         lifespan=lifespan,
         # A redirect would be built from the Host header, and lose the envelope.
         redirect_slashes=False,
-        # Traces of OpenTelemetry, for which FastAPI looks at OTEL_EXPORTER_OTLP_ENDPOINT in the environment.
+        # Traces only: src/utils/traces.py. Metrics and logs go their own ways.
         telemetry={"auto_configure": True, "metrics": False, "logs": False, "operation_spans": False},
         middleware=[
             Middleware(Observed),
@@ -117,8 +118,7 @@ def __getattr__(name: str) -> FastAPI:
             sys.exit("The process that started this worker is gone.")
     try:
         with _failures_in_one_sentence():
-            settings = load_settings()
-            configure_log(settings.log_level, as_json=settings.log_format is LogFormat.JSON)
+            settings = _configured()
             _prepare(settings)
             if supervisor is not None and DIRECTORY_VARIABLE not in os.environ:
                 log.warning("/metrics tells of one worker; set %s to an empty directory", DIRECTORY_VARIABLE)
@@ -146,8 +146,7 @@ def main() -> None:
     # So that the blocks below are left, and the embedded PostgreSQL stopped, in order.
     signal.signal(signal.SIGTERM, _exit)
     with _failures_in_one_sentence():
-        settings = load_settings()
-        configure_log(settings.log_level, as_json=settings.log_format is LogFormat.JSON)
+        settings = _configured()
         if settings.database_url is not None:
             _serve(settings, data=settings.database_url.render_as_string(hide_password=True))
             return
@@ -166,6 +165,14 @@ def openapi_document() -> str:
     return json.dumps(app.openapi(), indent=2)
 
 
+def _configured() -> Settings:
+    """Return the settings, once the log and the traces are as they say."""
+    settings = load_settings()
+    configure_log(settings.log_level, as_json=settings.log_format is LogFormat.JSON)
+    configure_traces()
+    return settings
+
+
 def _prepare(settings: Settings) -> None:
     """Make sure that the database is ready; only warn where the replica is not, without which changes can be made."""
     prepare_schema(settings)
@@ -175,9 +182,6 @@ def _prepare(settings: Settings) -> None:
             prepare_schema(settings.model_copy(update=once))
         except ConfigurationError as error:
             log.warning("DATABASE_READ_URL: %s", error)
-    # Unless their operator says otherwise: what traces are called, and how long the stop waits to send them.
-    os.environ.setdefault("OTEL_SERVICE_NAME", "task-management-backend")
-    os.environ.setdefault("OTEL_EXPORTER_OTLP_TIMEOUT", "2")
 
 
 def _serve(settings: Settings, data: str) -> None:

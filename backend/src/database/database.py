@@ -5,12 +5,9 @@ import logging
 import random
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, nullcontext
 from typing import Any, TypeVar
 
 import psycopg2
-from opentelemetry import trace
-from opentelemetry.trace import SpanKind
 
 from config import Settings
 from src.database.connection import Connection, Rows
@@ -20,9 +17,9 @@ from src.database.statement import Statement
 from src.exceptions.errors import DatabaseUnavailable
 from src.utils.json_text import JsonFile
 from src.utils.metrics import repeated_statements
+from src.utils.traces import statement_span
 
 log = logging.getLogger(__name__)
-_tracer = trace.get_tracer(__name__)
 
 _FIRST_PAUSE_S = 0.02
 _LONGEST_PAUSE_S = 0.4
@@ -142,7 +139,7 @@ class Database:
         raise DatabaseUnavailable from failure
 
     async def _attempt(self, work: Callable[[Connection], Awaitable[AnswerT]], sql: str) -> AnswerT:
-        with _span(sql):
+        with statement_span(sql):
             connection = await self.pool.acquire()
             try:
                 return await work(connection)
@@ -156,17 +153,6 @@ class Database:
     def _log(self, statement: Statement) -> None:
         if self._debug:
             log.info("%s", statement.sql)
-
-
-def _span(sql: str) -> AbstractContextManager[object]:
-    """Return the span of a statement, nothing where its request has none.
-
-    After https://opentelemetry.io/docs/specs/semconv/database/postgresql/.
-    """
-    if not trace.get_current_span().is_recording():
-        return nullcontext()
-    attributes = {"db.system.name": "postgresql", "db.query.text": sql}
-    return _tracer.start_as_current_span("postgresql", kind=SpanKind.CLIENT, attributes=attributes)
 
 
 def _pauses(budget_s: float) -> Iterator[float]:

@@ -14,7 +14,7 @@ import httpx
 import psutil
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-from opentelemetry.proto.trace.v1.trace_pb2 import Span
+from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans
 from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy import URL
 
@@ -143,16 +143,14 @@ def test_a_worker_that_was_killed_uses_no_connection(database_url: URL) -> None:
 
 
 @contextmanager
-def collector() -> Iterator[tuple[str, list[Span]]]:
-    """A collector of OpenTelemetry's (OTLP over HTTP): its address, and the spans that it has been sent."""
-    spans: list[Span] = []
+def collector() -> Iterator[tuple[str, list[ResourceSpans]]]:
+    """A collector of OpenTelemetry's (OTLP over HTTP): its address, and what it has been sent."""
+    received: list[ResourceSpans] = []
 
     class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:  # The name that http.server looks for.
+        def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
-            for resource in ExportTraceServiceRequest.FromString(body).resource_spans:
-                for scope in resource.scope_spans:
-                    spans.extend(scope.spans)
+            received.extend(ExportTraceServiceRequest.FromString(body).resource_spans)
             self.send_response(200)
             self.end_headers()
 
@@ -161,26 +159,28 @@ def collector() -> Iterator[tuple[str, list[Span]]]:
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         threading.Thread(target=server.serve_forever).start()
-        yield f"http://127.0.0.1:{server.server_port}", spans
+        yield f"http://127.0.0.1:{server.server_port}", received
         server.shutdown()
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])
 def test_a_request_and_its_statement_are_traced_where_a_collector_is_named(database_url: URL, workers: str) -> None:
     trace_id = "0af7651916cd43dd8448eb211c80319c"
-    with collector() as (endpoint, spans):
+    with collector() as (endpoint, received):
         url = environment_of(database_url)
         with running(MAIN, DATABASE_URL=url, WORKERS=workers, OTEL_EXPORTER_OTLP_ENDPOINT=endpoint) as (_, api):
             task = api.create_task()
             parent = f"00-{trace_id}-b7ad6b7169203331-01"
             api.get(f"/tasks/{task['id']}", headers={"traceparent": parent})
         # They are sent at the latest when the service stops.
-        traced = {span.name: span for span in spans if span.trace_id.hex() == trace_id}
+    spans = [span for each in received for scope in each.scope_spans for span in scope.spans]
+    traced = {span.name: span for span in spans if span.trace_id.hex() == trace_id}
     request, statement = traced.pop("GET /tasks/{task_id}"), traced.pop("postgresql")
     assert traced == {}
     assert request.parent_span_id.hex() == "b7ad6b7169203331"
     assert statement.parent_span_id == request.span_id
-    texts = {attribute.key: attribute.value.string_value for attribute in statement.attributes}
+    texts = {each.key: each.value.string_value for each in [*statement.attributes, *received[0].resource.attributes]}
+    assert texts["service.name"] == "task-management-backend"
     assert texts["db.system.name"] == "postgresql"
     assert "FROM tasks" in texts["db.query.text"]
     assert task["id"] not in texts["db.query.text"]

@@ -14,6 +14,7 @@ LEAVES = {
     "src.utils.metrics",
     "src.utils.processes",
     "src.utils.timestamps",
+    "src.utils.traces",
     "src.utils.validators",
     "src.exceptions.errors",
 }
