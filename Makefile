@@ -32,7 +32,7 @@ fuzz: .venv/installed  ## Search for requests that break the API, until Ctrl-C (
 torture: .venv/installed  ## Put the service under faults for some minutes, and print what they did.
 	@cd backend && ../.venv/bin/python -m tests.torture
 
-test-scale: .venv/installed  ## Run it on several machines, and kill two (Linux; needs haproxy and pgbouncer).
+test-scale: .venv/installed  ## Run it on several machines, and kill some (Linux; needs haproxy and pgbouncer).
 	@cd backend && ../.venv/bin/python -m tests.scale
 
 bench: .venv/installed  ## Compare with a textbook service and with the floor (15 minutes; needs wrk).
@@ -43,7 +43,7 @@ bench-large: .venv/installed  ## Compare 10 million entries of history with 10 t
 
 .venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Python 3.11 or later is needed: make PYTHON=python3.11")'
-	$(PYTHON) -m venv .venv
+	@$(PYTHON) -m venv .venv || { rm -rf .venv; echo "Debian and Ubuntu need: apt-get install python3-venv"; exit 1; }
 
 .venv/installed: backend/requirements.txt | .venv/bin/python
 	.venv/bin/python -m pip install --quiet --disable-pip-version-check -r $<

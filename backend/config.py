@@ -1,5 +1,6 @@
 """Settings, from environment variables or `backend/.env`; the environment wins."""
 
+import re
 from enum import StrEnum
 from pathlib import Path
 from textwrap import fill, indent
@@ -45,6 +46,8 @@ def parse_database_url(value: object) -> URL:
         url = make_url(value)  # type: ignore[arg-type]  # It says so itself when it is no URL.
     except (ArgumentError, ValueError):
         raise ValueError("is not a URL such as postgresql://user:password@host:5432/database") from None
+    if not 0 < (url.port or 5432) < 2**16:
+        raise ValueError("must have a port from 1 to 65535")
     if any("\0" in str(part) for part in (*url[1:6], *url.query.values())):
         raise ValueError("must not contain NUL characters")
     if url.drivername not in ("postgres", "postgresql", "postgresql+psycopg2"):
@@ -58,8 +61,11 @@ def parse_list(value: object) -> tuple[str, ...]:
 
 
 def parse_hosts(value: object) -> tuple[str, ...]:
-    """Return the names of a comma-separated list of hosts, in lower case."""
-    return tuple(host.lower() for host in parse_list(value))
+    """Return the names of a comma-separated list of hosts, in lower case. Raises `ValueError` for what is none."""
+    hosts = tuple(host.lower() for host in parse_list(value))
+    if not all(re.fullmatch(r"[a-z0-9._-]+|\[[0-9a-f:.]+\]", host) for host in hosts):
+        raise ValueError("must be hosts such as tasks.example, comma-separated, without scheme and port")
+    return hosts
 
 
 def parse_api_keys(value: object) -> tuple[SecretStr, ...]:

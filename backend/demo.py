@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 from rich.progress import track
 
-from config import load_settings
+from config import ConfigurationError, load_settings
 
 EVERY_WEEK = [
     ("Plan week {week}", "What must be done by Friday, and what may wait"),
@@ -82,7 +82,10 @@ def fill(service: httpx.Client) -> None:
 
 def main() -> None:
     """Fill the service that `backend/.env` or the environment is for, or the one at the given address."""
-    settings = load_settings()
+    try:
+        settings = load_settings()
+    except ConfigurationError as error:
+        sys.exit(str(error))
     parser = ArgumentParser(prog="python demo.py", description=main.__doc__)
     parser.add_argument("address", nargs="?", default=f"http://127.0.0.1:{settings.port}", help="default: %(default)s")
     address = parser.parse_args().address
@@ -94,9 +97,9 @@ def main() -> None:
     except httpx.ConnectError:
         sys.exit(f"No service answers at {address}; start one with `make run`, in another terminal.")
     except httpx.HTTPStatusError as error:
-        sys.exit(f"The service refused: {error.response.json()['error']}.")
-    except httpx.HTTPError as error:
-        sys.exit(f"The service at {address} failed: {error}.")
+        sys.exit(f"The service refused: {error.response.text}")
+    except (httpx.HTTPError, ValueError) as error:
+        sys.exit(f"What answers at {address} is not this service, or failed: {error}")
     print(f"{stats['total_tasks']} tasks, {stats['total_completed']} of them complete. See {address}/history")
 
 

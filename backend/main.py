@@ -33,7 +33,7 @@ from src.api.server import PatientProtocol, PatientServer
 from src.database.database import Database
 from src.database.embedded import EmbeddedPostgres, default_data_dir
 from src.database.embedded_programs import EmbeddedPostgresError
-from src.database.migrate import prepare_schema
+from src.database.migrate import check_replica, prepare_schema
 from src.exceptions.handlers import register_handlers
 from src.utils.log import configure_log
 from src.utils.metrics import DIRECTORY_VARIABLE
@@ -51,7 +51,7 @@ def create_app(settings: Settings) -> FastAPI:
     database = Database(settings)
     replica = None
     if settings.database_read_url is not None:
-        replica = Database(settings.model_copy(update={"database_url": settings.database_read_url}))
+        replica = Database(settings.model_copy(update={"database_url": settings.database_read_url}), "replica")
     api_keys = [key.get_secret_value() for key in settings.api_key]
 
     @asynccontextmanager
@@ -119,7 +119,8 @@ def __getattr__(name: str) -> FastAPI:
     try:
         with _failures_in_one_sentence():
             settings = _configured()
-            _prepare(settings)
+            prepare_schema(settings)
+            check_replica(settings)
             if supervisor is not None and DIRECTORY_VARIABLE not in os.environ:
                 log.warning("/metrics tells of one worker; set %s to an empty directory", DIRECTORY_VARIABLE)
             return _settled(create_app(settings))
@@ -173,19 +174,10 @@ def _configured() -> Settings:
     return settings
 
 
-def _prepare(settings: Settings) -> None:
-    """Make sure that the database is ready; only warn where the replica is not, without which changes can be made."""
-    prepare_schema(settings)
-    if settings.database_read_url is not None:
-        once = {"database_url": settings.database_read_url, "auto_migrate": False, "start_timeout_s": 0}
-        try:
-            prepare_schema(settings.model_copy(update=once))
-        except ConfigurationError as error:
-            log.warning("DATABASE_READ_URL: %s", error)
-
-
 def _serve(settings: Settings, data: str) -> None:
-    _prepare(settings)
+    prepare_schema(settings)
+    if settings.workers == 1:
+        check_replica(settings)
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
     address = f"http://{host}:{settings.port}"
     if not settings.api_key and not _is_loopback(settings.host):

@@ -16,7 +16,6 @@ from src.database.migrate import prepare_schema
 from tests.conftest import execute, settings_for
 
 TASKS_AT_A_TIME = 10_000
-ENTRIES_OF_A_TASK = 10
 
 # A year of tasks, half of them complete, with the last ones this week.
 TASKS = f"""

@@ -1,6 +1,7 @@
 """A real PostgreSQL for the whole run, a database of its own for each test, and a live server."""
 
 import os
+import re
 import secrets
 import shutil
 import socket
@@ -17,7 +18,7 @@ import uvicorn
 from fastapi import FastAPI
 from sqlalchemy import URL, NullPool, Row, create_engine, text
 
-from config import Settings, parse_database_url
+from config import BACKEND, Settings, parse_database_url
 from main import create_app
 from src.database.database import Database
 from src.database.embedded import NOT_DURABLE, EmbeddedPostgres
@@ -40,16 +41,23 @@ def execute(url: URL, statement: str, **parameters: Any) -> Sequence[Row[Any]]:
         return result.all() if result.returns_rows else []
 
 
+def readme_sql() -> list[str]:
+    """Return the SQL that the README has an operator run: to make roles, and to let them do their work."""
+    return re.findall(r"```sql\n(.*?)```", (BACKEND.parent / "README.md").read_text(), re.DOTALL)
+
+
 @contextmanager
 def memory_dir() -> Iterator[Path]:
     """A path for data that need not outlive the test, in memory where there is room."""
     memory = Path("/dev/shm")  # noqa: S108
     has_room = memory.is_dir() and shutil.disk_usage(memory).free > 2**30
     path = (memory if has_room else Path(tempfile.gettempdir())) / f"task-backend-test-{secrets.token_hex(4)}"
-    yield path
-    # A server that was killed has left its socket behind.
-    for directory in (path, EmbeddedPostgres(path).socket_dir):
-        shutil.rmtree(directory, ignore_errors=True)
+    try:
+        yield path
+    finally:
+        # A server that was killed has left its socket behind.
+        for directory in (path, EmbeddedPostgres(path).socket_dir):
+            shutil.rmtree(directory, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")
@@ -101,8 +109,10 @@ def clone(server_url: URL, migrated_template: str) -> Callable[[], AbstractConte
     def make() -> Iterator[URL]:
         name = f"test_{secrets.token_hex(6)}"
         execute(server_url, f"CREATE DATABASE {name} TEMPLATE {migrated_template}")
-        yield server_url.set(database=name)
-        execute(server_url, f"DROP DATABASE {name} WITH (FORCE)")
+        try:
+            yield server_url.set(database=name)
+        finally:
+            execute(server_url, f"DROP DATABASE {name} WITH (FORCE)")
 
     return make
 
@@ -153,9 +163,11 @@ def serve(app: FastAPI) -> Iterator[tuple[FastAPI, str]]:
     thread.start()
     while thread.is_alive() and not server.started:
         time.sleep(0.01)
-    yield app, f"http://127.0.0.1:{listener.getsockname()[1]}"
-    server.should_exit = True
-    thread.join()
+    try:
+        yield app, f"http://127.0.0.1:{listener.getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        thread.join()
 
 
 @pytest.fixture(scope="session")

@@ -4,6 +4,7 @@ import random
 import threading
 import time
 from collections import defaultdict
+from collections.abc import Callable
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 
@@ -47,23 +48,15 @@ class Change(NamedTuple):
     timestamp: str | None
 
 
-class Writers:
-    """Callers, each on a thread of its own, who change tasks of their own until the block is left."""
+class Callers:
+    """Callers, each on a thread of its own, who call the service at `address` until the block is left."""
 
-    def __init__(self, address: str, count: int = 8, *, keep_alive: bool = True) -> None:
-        self.acknowledged: list[Change] = []
-        # What came back that was no success, and connections that were refused or that broke.
+    def __init__(self, address: str, count: int, call: Callable[[int], None]) -> None:
+        # What came back that was no success.
         self.errors: list[str] = []
-        self.refused = 0
-        self.broken = 0
-        self.breaks: list[str] = []
-        # How long nobody was told of a change.
-        self.longest_gap_s = 0.0
-        self._told_at: float | None = None
         self._address = address
-        self._keep_alive = keep_alive
         self._stop = threading.Event()
-        self._threads = [threading.Thread(target=self._write, args=(random.Random(seed),)) for seed in range(count)]  # noqa: S311
+        self._threads = [threading.Thread(target=call, args=(number,)) for number in range(count)]
 
     def __enter__(self) -> Self:
         for thread in self._threads:
@@ -76,14 +69,45 @@ class Writers:
         self._stop.set()
         for thread in self._threads:
             thread.join()
-        self._note_gap()
 
-    def _note_gap(self) -> None:
-        now = time.monotonic()
-        self.longest_gap_s = max(self.longest_gap_s, now - (self._told_at or now))
-        self._told_at = now
 
-    def _write(self, chance: random.Random) -> None:
+class Readers(Callers):
+    """Callers who read what may come from a replica."""
+
+    def __init__(self, address: str, count: int = 8) -> None:
+        super().__init__(address, count, self._read)
+        self.answers = 0
+
+    def _read(self, number: int) -> None:
+        with httpx.Client(base_url=self._address, timeout=30) as client:
+            while not self._stop.is_set():
+                for path in ("/tasks?limit=20", "/history", "/stats/weekly"):
+                    try:
+                        response = client.get(path)
+                    except httpx.TransportError as error:
+                        self.errors.append(f"{path}: {error!r}")
+                        continue
+                    self.answers += 1
+                    if not response.is_success:
+                        self.errors.append(f"{path}: {response.status_code} {response.text}")
+
+
+class Writers(Callers):
+    """Callers who change tasks of their own."""
+
+    def __init__(self, address: str, count: int = 8, *, keep_alive: bool = True) -> None:
+        super().__init__(address, count, self._write)
+        self.acknowledged: list[Change] = []
+        # Connections that were refused or that broke.
+        self.refused = 0
+        self.broken: list[str] = []
+        # How long nobody was told of a change.
+        self.longest_gap_s = 0.0
+        self._told_at: float | None = None
+        self._keep_alive = keep_alive
+
+    def _write(self, number: int) -> None:
+        chance = random.Random(number)  # noqa: S311  # No secret.
         tasks: dict[str, bool] = {}
         limits = httpx.Limits(max_keepalive_connections=None if self._keep_alive else 0)
         with httpx.Client(base_url=self._address, timeout=30, limits=limits) as client:
@@ -94,10 +118,15 @@ class Writers:
                     self.refused += 1
                     self._stop.wait(0.02)
                 except httpx.TransportError as error:
-                    self.breaks.append(repr(error))
                     # Whether the change was made is not known: these tasks are left alone.
-                    self.broken += 1
+                    self.broken.append(repr(error))
                     tasks.clear()
+        self._note_gap()
+
+    def _note_gap(self) -> None:
+        now = time.monotonic()
+        self.longest_gap_s = max(self.longest_gap_s, now - (self._told_at or now))
+        self._told_at = now
 
     def _change(self, client: httpx.Client, chance: random.Random, tasks: dict[str, bool]) -> None:
         """Change a task, and note what the caller is told. `tasks` are its own, and whether they are complete."""

@@ -1,4 +1,4 @@
-"""`make test-scale`: the service on several machines, of which two are killed; the tests run the same for seconds.
+"""`make test-scale`: the service on several machines, some of which are killed; the tests run the same for seconds.
 
 HAProxy, two processes of the service, and two PostgreSQL with a PgBouncer each, the second a synchronous
 replica of the first, all with the configuration in `deploy/`. Each machine is an address of the
@@ -11,37 +11,30 @@ import shutil
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
-from types import TracebackType
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple
 
 import httpx
+import psutil
 from sqlalchemy import URL
 from sqlalchemy.exc import DBAPIError
 
-from config import BACKEND
+from config import BACKEND, parse_database_url
 from src.database.embedded_programs import programs_for, unprivileged_account
 from src.database.migrate import prepare_schema
-from tests.conftest import execute, memory_dir, settings_for
-from tests.load import Findings, Writers, audit
+from tests.conftest import execute, memory_dir, readme_sql, settings_for
+from tests.load import Findings, Readers, Writers, audit
 from tests.pgbouncer import PROGRAM as PGBOUNCER
 from tests.service import MAIN, Service
 
 HAPROXY = shutil.which("haproxy") or shutil.which("haproxy", path="/usr/sbin")
 DEPLOY = BACKEND.parent / "deploy"
 LONGEST_GAP_S = 3.0
-
-_ROLES = (
-    "CREATE ROLE tasks LOGIN PASSWORD 'tasks'",
-    "CREATE ROLE replicator LOGIN REPLICATION PASSWORD 'replicator'",
-    "CREATE ROLE haproxy LOGIN",
-    "CREATE DATABASE tasks OWNER tasks",
-)
+FRONTEND_URL = "http://localhost:3000"
 
 
 class Outcome(NamedTuple):
@@ -52,42 +45,8 @@ class Outcome(NamedTuple):
     errors: list[str]
     longest_gap_s: float
     findings: Findings
-
-
-class Readers:
-    """Callers, each on a thread of its own, who read what may come from a replica until the block is left."""
-
-    def __init__(self, address: str, count: int = 8) -> None:
-        self.answers = 0
-        self.errors: list[str] = []
-        self._address = address
-        self._stop = threading.Event()
-        self._threads = [threading.Thread(target=self._read) for _ in range(count)]
-
-    def __enter__(self) -> Self:
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(
-        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self._stop.set()
-        for thread in self._threads:
-            thread.join()
-
-    def _read(self) -> None:
-        with httpx.Client(base_url=self._address, timeout=30) as client:
-            while not self._stop.is_set():
-                for path in ("/tasks?limit=20", "/history", "/stats/weekly"):
-                    try:
-                        response = client.get(path)
-                    except httpx.TransportError as error:
-                        self.errors.append(f"{path}: {error!r}")
-                        continue
-                    self.answers += 1
-                    if not response.is_success:
-                        self.errors.append(f"{path}: {response.status_code} {response.text}")
+    # To a page of the frontend, when no process of the service is left.
+    last_answer: httpx.Response
 
 
 class Postgres:
@@ -101,7 +60,7 @@ class Postgres:
         self.home = directory / name
         self._data = self.home / "data"
         self._make_directory(self.home)
-        for configuration in ("primary.conf", "replica.conf", "pg_hba.conf", "pgbouncer.ini"):
+        for configuration in ("postgresql.conf", "primary.conf", "pg_hba.conf", "pgbouncer.ini"):
             shutil.copy(DEPLOY / configuration, self.home)
         # The tests look at the data as the superuser, who need not be the one who runs them.
         (self.home / "hba").write_text(f"local all postgres trust\ninclude {self.home}/pg_hba.conf\n")
@@ -111,17 +70,21 @@ class Postgres:
         return URL.create("postgresql+psycopg2", "postgres", database="tasks", query={"host": str(self.home)})
 
     def create(self) -> None:
-        """Make a cluster with the roles and the database, which has no replica yet."""
+        """Make a cluster with the roles, the database and the schema, which has no replica yet."""
         self._run("initdb", "-D", self._data, "--username=postgres", "--auth=trust", "--encoding=UTF8", "--no-sync")
+        self._configure("postgresql.conf")
         self.start()
-        for statement in _ROLES:
+        for statement in (DEPLOY / "roles.sql").read_text().strip().split(";\n"):
             execute(self.superuser_url.set(database="postgres"), statement)
+        owner = parse_database_url(f"postgresql://tasks_owner:one-password@{self.address}/tasks")
+        prepare_schema(settings_for(owner))
+        _, grants = readme_sql()
+        execute(owner, grants)
 
     def copy_from(self, primary: "Postgres") -> None:
         """Make a replica of `primary`, and start it."""
-        source = f"host={primary.address} user=replicator password=replicator"
+        source = f"host={primary.address} user=replicator password=a-third-password"
         self._run("pg_basebackup", "-D", self._data, "--write-recovery-conf", "--checkpoint=fast", "-d", source)
-        self._configure("replica.conf")
         self.start()
 
     def replicate(self) -> None:
@@ -137,25 +100,48 @@ class Postgres:
         # No machine crashes, and a killed process loses nothing that it has written; but it would leave
         # shared memory behind, if that were not a file among its data.
         cheaper = ("-c", "fsync=off", "-c", "dynamic_shared_memory_type=mmap")
-        self.server = self._start([self._programs / "postgres", *here, *cheaper])
+        # Its fast shutdown.
+        self.server = self._start([self._programs / "postgres", *here, *cheaper], signal.SIGINT)
         _wait_for(partial(execute, self.superuser_url.set(database="postgres"), "SELECT"))
 
     def start_pgbouncer(self) -> None:
         assert PGBOUNCER is not None
-        (self.home / "userlist.txt").write_text('"tasks" "tasks"\n')
+        (self.home / "userlist.txt").write_text('"tasks_app" "another-password"\n')
         configuration = self.home / "of-this-machine.ini"
+        # Another header [pgbouncer] would undo what is included.
         configuration.write_text(
             f"%include {self.home}/pgbouncer.ini\n"
+            f"listen_addr = {self.address}\nunix_socket_dir =\nauth_file = {self.home}/userlist.txt\n"
             f"[databases]\ntasks = host={self.home}\n"
-            f"[pgbouncer]\nlisten_addr = {self.address}\nunix_socket_dir =\nauth_file = {self.home}/userlist.txt\n"
         )
-        self.pgbouncer = self._start([PGBOUNCER, configuration])
+        self.pgbouncer = self._start([PGBOUNCER, configuration], signal.SIGTERM)
 
-    def kill(self) -> None:
-        """Let the whole machine be gone, as when its power fails."""
-        for process in (self.pgbouncer, self.server):
-            process.kill()
-            process.wait()
+    def kill_pgbouncer(self) -> None:
+        self.pgbouncer.kill()
+        self.pgbouncer.wait()
+
+    def fall_silent(self) -> None:
+        """Let the whole machine be gone as when its power fails: nothing closes its connections."""
+        server = psutil.Process(self.server.pid)
+        lost = [psutil.Process(self.pgbouncer.pid), server, *server.children()]
+        for process in lost:
+            process.suspend()
+
+        def end() -> None:
+            for process in lost:
+                process.kill()
+
+        self._stack.callback(end)
+
+    def sync_state(self) -> str:
+        """How the one replica follows, in the words of pg_stat_replication."""
+        [(state,)] = execute(self.superuser_url, "SELECT sync_state FROM pg_stat_replication")
+        return str(state)
+
+    def sessions(self) -> int:
+        """How many connections to PostgreSQL the services have, through PgBouncer."""
+        [(count,)] = execute(self.superuser_url, "SELECT count(*) FROM pg_stat_activity WHERE usename = 'tasks_app'")
+        return int(count)
 
     def _configure(self, name: str) -> None:
         with (self._data / "postgresql.conf").open("a") as configuration:
@@ -171,8 +157,8 @@ class Postgres:
             [self._programs / program, *arguments], check=True, capture_output=True, cwd=self.home, **self._options()
         )
 
-    def _start(self, command: Sequence[str | Path]) -> "subprocess.Popen[bytes]":
-        return _started(command, self._stack, self.home, **self._options())
+    def _start(self, command: Sequence[str | Path], how: signal.Signals) -> "subprocess.Popen[bytes]":
+        return _started(command, how, self._stack, self.home, **self._options())
 
     def _options(self) -> dict[str, Any]:
         if self._account is None:
@@ -180,15 +166,19 @@ class Postgres:
         return {"user": self._account.pw_uid, "group": self._account.pw_gid, "extra_groups": []}
 
 
-def _started(command: Sequence[str | Path], stack: ExitStack, home: Path, **options: Any) -> "subprocess.Popen[bytes]":
-    """Start a server that is stopped with `stack`, if it still runs."""
+def _started(
+    command: Sequence[str | Path], how: signal.Signals, stack: ExitStack, home: Path, **options: Any
+) -> "subprocess.Popen[bytes]":
+    """Start a server that is stopped with `stack` by the signal `how`."""
     with (home / "log").open("ab") as log:
         process = subprocess.Popen(command, cwd=home, stdout=log, stderr=log, **options)
 
     def stop() -> None:
-        if process.poll() is None:
-            # PostgreSQL's fast shutdown, and PgBouncer's and HAProxy's quick one.
-            process.send_signal(signal.SIGINT)
+        process.send_signal(how)
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            process.kill()
             process.wait()
 
     stack.callback(stop)
@@ -222,30 +212,34 @@ class Machines:
     def __init__(self, directory: Path, stack: ExitStack) -> None:
         # Addresses of this run's own.
         network = f"127.{secrets.randbelow(254) + 1}.{secrets.randbelow(256)}"
-        front, api1, api2, db1, db2 = (f"{network}.{number}" for number in range(1, 6))
+        front, back, api1, api2, db1, db2 = (f"{network}.{number}" for number in range(1, 7))
         self.address = f"http://{front}:8000"
         self.primary = Postgres("db1", db1, directory, stack)
         self.replica = Postgres("db2", db2, directory, stack)
         self.primary.create()
         self.replica.copy_from(self.primary)
         self.primary.replicate()
-        prepare_schema(settings_for(URL.create("postgresql+psycopg2", "tasks", "tasks", db1, 5432, "tasks")))
         for postgres in (self.primary, self.replica):
             postgres.start_pgbouncer()
 
         assert HAPROXY is not None
-        addresses = {"FRONT": front, "API1": api1, "API2": api2, "DB1": db1, "DB2": db2}
-        _started([HAPROXY, "-f", DEPLOY / "haproxy.cfg"], stack, directory, env={**os.environ, **addresses})
+        names = {"FRONT": front, "BACK": back, "API1": api1, "API2": api2, "DB1": db1, "DB2": db2}
+        environment = {**os.environ, **names, "FRONTEND_URL": FRONTEND_URL}
+        _started([HAPROXY, "-f", DEPLOY / "haproxy.cfg"], signal.SIGTERM, stack, directory, env=environment)
         urls = {
-            "DATABASE_URL": f"postgresql://tasks:tasks@{front}:5000/tasks",
-            "DATABASE_READ_URL": f"postgresql://tasks:tasks@{front}:5001/tasks",
+            "DATABASE_URL": f"postgresql://tasks_app:another-password@{back}:5000/tasks",
+            "DATABASE_READ_URL": f"postgresql://tasks_app:another-password@{back}:5001/tasks",
         }
         self.services = [
             Service(MAIN, BACKEND, HOST=api, PORT="8000", AUTO_MIGRATE="false", **urls) for api in (api1, api2)
         ]
         for service in self.services:
             stack.callback(_stop, service)
+        for service in self.services:
             service.wait_for("Application startup complete")
+        # PgBouncer runs with the file of deploy/.
+        for postgres in (self.primary, self.replica):
+            assert "max_client_conn: 1000" in (postgres.home / "log").read_text()
         for path in ("/tasks", "/stats/weekly"):
             _wait_for(lambda: httpx.get(self.address + path).raise_for_status())  # noqa: B023  # It is called at once.
 
@@ -255,28 +249,40 @@ def _stop(service: Service) -> None:
         service.stop()
 
 
-def lose_two_machines(seconds: float) -> Outcome:
-    """Kill a process of the service, then the primary, whose replica is promoted at once; each after `seconds`."""
+def lose_machines(seconds: float) -> Outcome:
+    """Kill the way to the replica, a process of the service, and the primary, whose replica is promoted at once.
+
+    Each after `seconds`; the way to the replica is back before the primary is gone.
+    """
     with machines() as all_of_them:
         with Writers(all_of_them.address) as writers, Readers(all_of_them.address) as readers:
             time.sleep(seconds)
+            # Both are what they are said to be.
+            assert all_of_them.primary.sync_state() == "sync"
+            assert all_of_them.primary.sessions() > 0
+            assert all_of_them.replica.sessions() > 0
+            all_of_them.replica.kill_pgbouncer()
+            time.sleep(seconds)
+            all_of_them.replica.start_pgbouncer()
             all_of_them.services[0].stop(signal.SIGKILL)
             time.sleep(seconds)
-            all_of_them.primary.kill()
+            all_of_them.primary.fall_silent()
             all_of_them.replica.promote()
             time.sleep(seconds)
+        all_of_them.services[1].stop()
         return Outcome(
             changes=len(writers.acknowledged),
             reads=readers.answers,
-            errors=[*writers.errors, *writers.breaks, *readers.errors],
+            errors=[*writers.errors, *writers.broken, *["connection refused"] * writers.refused, *readers.errors],
             longest_gap_s=writers.longest_gap_s,
             findings=audit(all_of_them.replica.superuser_url, writers.acknowledged),
+            last_answer=httpx.get(f"{all_of_them.address}/tasks", headers={"Origin": FRONTEND_URL}),
         )
 
 
 def main() -> None:
     """Print what was found; exit with 1 where a promise was broken."""
-    outcome = lose_two_machines(10)
+    outcome = lose_machines(10)
     for error in outcome.errors:
         print(error)
     print(f"acknowledged changes:   {outcome.changes}, lost: {len(outcome.findings.lost)}")

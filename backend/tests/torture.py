@@ -59,7 +59,7 @@ def restart_database(rounds: int, *, through_pgbouncer: bool = False) -> Outcome
                         with suppress(ProcessLookupError):
                             os.kill(postgres.pid, signal.SIGQUIT)
                     time.sleep(0.3)
-            return _outcome(url, writers, broken=writers.broken)
+            return _outcome(url, writers, broken=len(writers.broken))
 
 
 def kill_service(rounds: int) -> Outcome:
@@ -87,7 +87,7 @@ def terminate_service(rounds: int) -> Outcome:
                 time.sleep(0.3)
                 service.process.send_signal(signal.SIGTERM)
                 service.wait()
-            outcomes.append(_outcome(postgres.url, writers, broken=writers.broken))
+            outcomes.append(_outcome(postgres.url, writers, broken=len(writers.broken)))
         return Outcome(*map(sum, zip(*outcomes, strict=True)))
 
 

@@ -27,6 +27,10 @@ _LONGEST_PAUSE_S = 0.4
 # How many rows of a long result are in memory at a time.
 _ROWS_AT_A_TIME = 500
 
+# Has the transaction write to the log of PostgreSQL, and so wait at its end for a synchronous replica,
+# as a read would not. What a repeat finds committed may not be there yet when the server has restarted.
+_WAIT_FOR_REPLICA = "SELECT pg_logical_emit_message(true, '', ''); "
+
 AnswerT = TypeVar("AnswerT")
 
 
@@ -41,8 +45,8 @@ class Database:
     `statement_timeout_s`.
     """
 
-    def __init__(self, settings: Settings) -> None:
-        self.pool = Pool(settings)
+    def __init__(self, settings: Settings, pool_name: str = "primary") -> None:
+        self.pool = Pool(settings, pool_name)
         self._repeat_budget_s = settings.repeat_budget_s
         self._debug = settings.debug
         # The server ends any statement, and with it any wait for a lock, after this time. The limit
@@ -68,14 +72,14 @@ class Database:
         is answered by `if_committed`, which takes the same parameters.
         """
 
-        async def run(attempted: Statement) -> tuple[Rows | None, bool]:
-            sql, values = self._limit + attempted.sql, attempted.parameters(parameters or {})
+        async def run(attempted: Statement, prefix: str = "") -> tuple[Rows | None, bool]:
+            sql, values = self._limit + prefix + attempted.sql, attempted.parameters(parameters or {})
             self._log(attempted)
             return await self._repeat(lambda connection: connection.run(sql, values), attempted.sql, repeat_budget_s)
 
         rows, repeated = await run(statement)
         if not rows and repeated and if_committed is not None:
-            rows, _ = await run(if_committed)
+            rows, _ = await run(if_committed, _WAIT_FOR_REPLICA)
         return rows or []
 
     async def collect(self, statement: Statement) -> JsonFile:

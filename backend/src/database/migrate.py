@@ -8,7 +8,7 @@ import psycopg2
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, NullPool, create_engine, text
+from sqlalchemy import URL, Connection, Engine, NullPool, create_engine, text
 from sqlalchemy.exc import DBAPIError
 
 from alembic import command
@@ -32,19 +32,14 @@ def prepare_schema(settings: Settings) -> None:
     `ConfigurationError` when the database cannot be used, when its schema is outdated and
     AUTO_MIGRATE is off, and when its schema is newer than this code.
     """
-    engine = create_engine(
-        settings.require_database_url(),
-        poolclass=NullPool,
-        connect_args={"connect_timeout": settings.connect_timeout_s},
-    )
+    engine = _engine(settings.require_database_url(), settings)
     deadline = time.monotonic() + settings.start_timeout_s
     while True:
         try:
             with engine.connect() as connection:
                 return _prepare(connection, settings.auto_migrate)
         except DBAPIError as error:
-            # libpq's first line names the host and the reason, and never the password.
-            reason = str(error.orig).strip().splitlines()[0]
+            reason = _reason(error)
             if (
                 not isinstance(error.orig, psycopg2.Error)
                 or not is_transient(error.orig)
@@ -53,6 +48,20 @@ def prepare_schema(settings: Settings) -> None:
                 raise ConfigurationError(f"The database cannot be used: {reason}.") from error
         log.warning("Waiting for the database: %s", reason)
         time.sleep(_PAUSE_S)
+
+
+def check_replica(settings: Settings) -> None:
+    """Log a warning where DATABASE_READ_URL cannot be used at the moment. Without it changes can be made."""
+    if settings.database_read_url is None:
+        return
+    try:
+        with _engine(settings.database_read_url, settings).connect() as connection:
+            current = MigrationContext.configure(connection).get_current_revision()
+    except DBAPIError as error:
+        log.warning("The replica of DATABASE_READ_URL cannot be used: %s", _reason(error))
+    else:
+        if current != _head():
+            log.warning("The replica of DATABASE_READ_URL has schema revision %s, and not %s", current, _head())
 
 
 async def require_current_schema(database: Database) -> None:
@@ -66,6 +75,15 @@ async def require_current_schema(database: Database) -> None:
         raise SchemaOutdated from error
     if rows != [(_head(),)]:
         raise SchemaOutdated
+
+
+def _engine(url: URL, settings: Settings) -> Engine:
+    return create_engine(url, poolclass=NullPool, connect_args={"connect_timeout": settings.connect_timeout_s})
+
+
+def _reason(error: DBAPIError) -> str:
+    """Return libpq's first line, which names the host and the reason, and never the password."""
+    return str(error.orig).strip().splitlines()[0]
 
 
 @cache

@@ -9,14 +9,13 @@ from src.utils.metrics import connections, connections_wanted
 
 
 class Pool:
-    """At most `database_pool_size` connections, opened when they are needed."""
+    """At most `database_pool_size` connections, opened when they are needed. `name` is for the metrics."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, name: str) -> None:
         self._settings = settings
         self._keeps_connections = keeps_connections(settings)
         self._free = asyncio.Semaphore(settings.database_pool_size)
         self._idle: list[Connection] = []
-        name = _name(settings)
         self._in_use = connections.labels(name, "used")
         self._wanted = connections_wanted.labels(name)
 
@@ -75,9 +74,3 @@ def keeps_connections(settings: Settings) -> bool:
         # Neon suspends idle computes and pools connections on its own side.
         return not (settings.require_database_url().host or "").endswith(".neon.tech")
     return settings.database_pool is DatabasePool.QUEUE
-
-
-def _name(settings: Settings) -> str:
-    """Return how the metrics know the pool: the server and its database, without a password."""
-    url = settings.require_database_url()
-    return f"{url.host or url.query.get('host', '')}/{url.database}"

@@ -32,8 +32,10 @@ def spa_port() -> Iterator[int]:
     handler = partial(QuietHandler, directory=str(Path(__file__).parent / "spa"))
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever).start()
-        yield server.server_port
-        server.shutdown()
+        try:
+            yield server.server_port
+        finally:
+            server.shutdown()
 
 
 # For a module and no longer: Playwright keeps an event loop running, and other tests start their own.

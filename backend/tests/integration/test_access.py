@@ -10,7 +10,7 @@ from sqlalchemy.exc import DBAPIError
 from config import BACKEND
 from src.database.migrate import prepare_schema
 from tests.client import Api, Json, data_of, error_of
-from tests.conftest import Sql, execute, settings_for
+from tests.conftest import Sql, execute, readme_sql, settings_for
 from tests.service import MAIN, Service, environment_of, running
 
 KEYS = ("first-key-of-the-test", "second-key-of-the-test")
@@ -112,8 +112,6 @@ def test_no_log_and_no_answer_holds_the_password(server_url: URL, database_url: 
     sql(f'DROP ROLE "{database_url.database}"')
 
 
-README = BACKEND.parent / "README.md"
-
 # What each role may do to the history, and what stops it.
 ATTEMPTS = {
     "UPDATE task_history SET description = 'x'": ("permission denied", "append-only"),
@@ -137,7 +135,7 @@ def test_the_two_roles_of_the_readme_keep_the_history_from_the_service_itself(
         block.replace("tasks_owner", owner)
         .replace("tasks_app", application)
         .replace("CREATE DATABASE tasks OWNER", f"ALTER DATABASE {name} OWNER TO")
-        for block in re.findall(r"```sql\n(.*?)```", README.read_text(), re.DOTALL)
+        for block in readme_sql()
     ]
     execute(url, set_up)
     prepare_schema(settings_for(as_owner))

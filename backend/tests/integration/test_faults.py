@@ -16,6 +16,7 @@ import pytest
 from fastapi import FastAPI
 from sqlalchemy import URL, make_url
 
+from config import BACKEND
 from src.database.database import Database
 from src.database.embedded import EmbeddedPostgres
 from src.exceptions.errors import DatabaseUnavailable
@@ -26,7 +27,7 @@ from tests.conftest import Sql, execute, memory_dir, settings_for, transaction
 from tests.pgbouncer import PROGRAM as PGBOUNCER
 from tests.pgbouncer import pgbouncer
 from tests.proxy import Proxy
-from tests.service import MAIN, Service, free_port, running
+from tests.service import MAIN, Service, environment_of, free_port, running
 
 needs_pgbouncer = pytest.mark.skipif(PGBOUNCER is None, reason="pgbouncer is not installed (apt-get install pgbouncer)")
 
@@ -213,6 +214,26 @@ async def test_a_deadlock_is_repeated(database: Database, sql: Sql) -> None:
 
     assert sql("SELECT is_completed FROM tasks") == [(True,)]
     assert sql("SELECT last_value FROM failures") == [(3,)]
+
+
+def test_what_the_replica_does_not_have_is_not_acknowledged_by_a_repeat_either() -> None:
+    """A read does not wait for a synchronous replica, and would show what the primary alone has committed."""
+    limits = {"STATEMENT_TIMEOUT_S": "1", "NETWORK_TIMEOUT_S": "2"}
+    with memory_dir() as data_dir, EmbeddedPostgres(data_dir, torture.SETTINGS) as postgres:
+        url = postgres.url
+        with running(MAIN, BACKEND, DATABASE_URL=environment_of(url), **limits) as (_, api):
+            execute(url, "ALTER SYSTEM SET synchronous_standby_names = '*'")
+            execute(url, "SELECT pg_reload_conf()")
+            answers: list[httpx.Response] = []
+            waiting = threading.Thread(target=lambda: answers.append(api.post("/tasks", json={"title": "x"})))
+            waiting.start()
+            while not execute(url, "SELECT FROM pg_stat_activity WHERE wait_event = 'SyncRep'"):
+                time.sleep(0.02)
+            os.kill(postgres.pid, signal.SIGQUIT)
+            waiting.join()
+            [answer] = answers
+            assert error_of(answer, 503)
+            assert [task["title"] for task in api.list_tasks()] == ["x"]
 
 
 async def test_a_write_that_reached_a_replica_is_repeated_on_another_connection(

@@ -100,7 +100,10 @@ def test_requests_are_counted_by_route_whoever_served_them(database_url: URL, wo
 
 
 def test_the_pool_and_the_repeats_are_measured(database_url: URL, sql: Sql) -> None:
-    with running(MAIN, DATABASE_URL=environment_of(database_url), DATABASE_POOL_SIZE="1") as (_, api):
+    with running(MAIN, DATABASE_URL=environment_of(database_url), DATABASE_POOL_SIZE="1", QUEUE_TIMEOUT_S="30") as (
+        _,
+        api,
+    ):
         task = api.create_task()
         threads = [threading.Thread(target=api.complete_task, args=[task["id"]]) for _ in range(3)]
         with transaction(database_url, "LOCK TABLE tasks"):
@@ -109,7 +112,11 @@ def test_the_pool_and_the_repeats_are_measured(database_url: URL, sql: Sql) -> N
             wait_until(api, USED, 1)
             wait_until(api, WAITING, 2)
             assert scrape(api)[REPEATED]["", "", ""] == 0
-            sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE wait_event_type = 'Lock'")
+            while not sql(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                " WHERE wait_event_type = 'Lock' AND datname = current_database()"
+            ):
+                time.sleep(0.02)
             wait_until(api, REPEATED, 1)
         for thread in threads:
             thread.join()
@@ -159,8 +166,10 @@ def collector() -> Iterator[tuple[str, list[ResourceSpans]]]:
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         threading.Thread(target=server.serve_forever).start()
-        yield f"http://127.0.0.1:{server.server_port}", received
-        server.shutdown()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}", received
+        finally:
+            server.shutdown()
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])
