@@ -29,7 +29,7 @@ from src.api import metrics, v1
 from src.api.middleware import BodyLimit, HeadAsGet, Observed, UnexpectedErrors
 from src.api.openapi import complete_document
 from src.api.security import ApiKeys, SecurityHeaders, TrustedHosts
-from src.api.server import PatientProtocol, PatientServer
+from src.api.server import KEEP_ALIVE_S, PatientProtocol, PatientServer
 from src.database.database import Database
 from src.database.embedded import EmbeddedPostgres, default_data_dir
 from src.database.embedded_programs import EmbeddedPostgresError
@@ -193,6 +193,7 @@ def _serve(settings: Settings, data: str) -> None:
         "log_config": None,
         "access_log": False,
         "server_header": False,
+        "timeout_keep_alive": KEEP_ALIVE_S,
         # Nothing here asks for the caller's address.
         "proxy_headers": False,
         "timeout_graceful_shutdown": round(settings.statement_timeout_s) + _SHUTDOWN_MARGIN_S,

@@ -20,6 +20,7 @@ from sqlalchemy import URL, NullPool, Row, create_engine, text
 
 from config import BACKEND, Settings, parse_database_url
 from main import create_app
+from src.api.server import KEEP_ALIVE_S
 from src.database.database import Database
 from src.database.embedded import NOT_DURABLE, EmbeddedPostgres
 from src.database.migrate import prepare_schema
@@ -158,7 +159,7 @@ def database(service_url: URL) -> Iterator[Database]:
 def serve(app: FastAPI) -> Iterator[tuple[FastAPI, str]]:
     """Serve `app` over HTTP, and yield it and its address."""
     listener = socket.create_server(("127.0.0.1", 0))
-    server = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False))
+    server = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False, timeout_keep_alive=KEEP_ALIVE_S))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()
     while thread.is_alive() and not server.started:

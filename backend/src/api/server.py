@@ -7,6 +7,10 @@ import socket
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+# How long an idle connection is kept. Longer than callers and balancers keep theirs (60 s at many): of
+# a request that meets the end of its connection, its caller cannot know whether it was served.
+KEEP_ALIVE_S = 75
+
 _FIRST_REQUEST_TIMEOUT_S = 0.5
 
 

@@ -1,5 +1,6 @@
 """`python main.py` and `uvicorn main:app`, as a person starts and stops them."""
 
+import http.client
 import re
 import shutil
 import signal
@@ -68,6 +69,18 @@ def test_it_stops_cleanly_and_leaves_no_process(data_dir: Path, how: signal.Sign
         assert len(service.family()) > 1
         assert service.stop(how) == 0
     assert "Traceback" not in service.output
+
+
+def test_a_connection_that_was_idle_for_a_while_still_serves(database_url: URL) -> None:
+    with running(MAIN, DATABASE_URL=environment_of(database_url)) as (service, _):
+        connection = http.client.HTTPConnection("127.0.0.1", service.port)
+        for pause_s in (0, 6):
+            time.sleep(pause_s)
+            # It would connect again by itself, if the first connection had ended.
+            connection.auto_open = pause_s == 0
+            connection.request("GET", "/tasks")
+            assert connection.getresponse().read()
+        connection.close()
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])
