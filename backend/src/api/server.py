@@ -1,4 +1,4 @@
-"""The HTTP server, uvicorn, with a stop that drops no request that has reached this machine."""
+"""The HTTP server, uvicorn, with a stop that serves the requests that have reached this machine."""
 
 import asyncio
 import os
@@ -32,7 +32,8 @@ class PatientProtocol(HttpToolsProtocol):
 class PatientServer(uvicorn.Server):
     """Accepts the connections that wait in the kernel's queue when the service stops.
 
-    To close a listening socket resets the connections in its queue.
+    To close a listening socket resets the connections in its queue. So it still does those that
+    arrive between the last look into the queue and the end of the socket.
     """
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
