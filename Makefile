@@ -3,7 +3,7 @@
 PYTHON ?= python3
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test check openapi fuzz torture test-scale bench bench-large
+.PHONY: help run demo test lint check format openapi fuzz torture test-scale bench bench-large
 
 help:  ## List the targets.
 	@grep -E '^[a-z-]+: .*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -12,16 +12,21 @@ run: .venv/installed  ## Serve the API on http://127.0.0.1:8000, on an embedded 
 	@cd backend && exec ../.venv/bin/python main.py
 
 demo: .venv/installed  ## Give the running service a month of tasks to show (needs `make run`).
-	@cd backend && ../.venv/bin/python demo.py
+	@cd backend && ../.venv/bin/python demo.py $(if $(AGAIN),--again)
 
 test: .venv/installed  ## Run the tests, on a throwaway PostgreSQL (or TEST_DATABASE_URL's).
 	@cd backend && ../.venv/bin/python -m pytest tests/
 
-check: .venv/installed-dev  ## Check the format, lint, check the types and run the tests.
+lint: .venv/installed-dev  ## Check the format, lint and check the types.
 	@cd backend && ../.venv/bin/python -m ruff format --check .
 	@cd backend && ../.venv/bin/python -m ruff check .
 	@cd backend && ../.venv/bin/python -m mypy .
-	@cd backend && ../.venv/bin/python -m pytest tests/
+
+check: lint test  ## Check everything, as CI does.
+
+format: .venv/installed-dev  ## Mend the format, and what else can be mended.
+	@cd backend && ../.venv/bin/python -m ruff check --fix .
+	@cd backend && ../.venv/bin/python -m ruff format .
 
 openapi: .venv/installed  ## Write backend/openapi.json anew, after a change of the API.
 	@cd backend && ../.venv/bin/python main.py --openapi > openapi.json

@@ -1,5 +1,6 @@
 """Settings, from environment variables or `backend/.env`; the environment wins."""
 
+import os
 import re
 from enum import StrEnum
 from pathlib import Path
@@ -13,6 +14,9 @@ from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
 BACKEND = Path(__file__).resolve().parent
+
+# Names the file to read instead of `backend/.env`; empty and unset mean the same.
+ENV_FILE_VARIABLE = "ENV_FILE"
 
 API_KEY_MIN_LENGTH = 16
 
@@ -93,7 +97,6 @@ class Settings(BaseSettings):
     """Every setting of the service. Each is read from the variable of its name in capitals."""
 
     model_config = SettingsConfigDict(
-        env_file=BACKEND / ".env",
         env_ignore_empty=True,
         validate_default=False,
         extra="ignore",
@@ -167,9 +170,7 @@ class Settings(BaseSettings):
     def require_database_url(self) -> URL:
         """Return the URL of the database; raises `ConfigurationError` where none is set."""
         if self.database_url is None:
-            raise ConfigurationError(
-                "DATABASE_URL is not set; start with `python main.py` (or `make run`) to use the embedded PostgreSQL."
-            )
+            raise ConfigurationError("DATABASE_URL is not set.")
         return self.database_url
 
 
@@ -187,7 +188,7 @@ def describe_settings() -> str:
 def load_settings() -> Settings:
     """Read the settings; raises `ConfigurationError` naming each variable that is wrong."""
     try:
-        return Settings()
+        return Settings(_env_file=os.environ.get(ENV_FILE_VARIABLE) or BACKEND / ".env")
     except ValidationError as error:
         # A message never repeats the value: DATABASE_URL may hold a password.
         problems = (

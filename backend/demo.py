@@ -13,6 +13,7 @@ from rich.progress import track
 
 from config import ConfigurationError, load_settings
 
+WEEKS = range(44, 48)
 EVERY_WEEK = [
     ("Plan week {week}", "What must be done by Friday, and what may wait"),
     ("Write the report on week {week}", None),
@@ -54,30 +55,37 @@ EDITS: list[dict[str, str]] = [
 
 def month(chance: random.Random) -> list[tuple[str, str | None]]:
     """Return the titles and descriptions of a month's tasks."""
-    every_week = [(title.format(week=week), text) for week in range(44, 48) for title, text in EVERY_WEEK]
+    every_week = [(title.format(week=week), text) for week in WEEKS for title, text in EVERY_WEEK]
     once = [(title + again, text) for again in ("", ", once more") for title, text in ONCE]
     return chance.sample(every_week + once, len(every_week + once))
+
+
+def call(service: httpx.Client, method: str, path: str, json: object = None) -> Any:
+    """Return the `data` of a success. Raises `httpx.HTTPError`."""
+    response = service.request(method, path, json=json)
+    response.raise_for_status()
+    return response.json()["data"]
+
+
+def is_filled(service: httpx.Client) -> bool:
+    """Tell whether the service has tasks of a demo already."""
+    titles = {title.format(week=week) for week in WEEKS for title, _ in EVERY_WEEK}
+    return any(task["title"] in titles for task in call(service, "GET", "/tasks"))
 
 
 def fill(service: httpx.Client) -> None:
     """Make a month's tasks, and work on them as somebody would. Raises `httpx.HTTPError` for the first failure."""
     chance = random.Random(2026)  # noqa: S311  # The same month every time.
-
-    def call(method: str, path: str, json: object = None) -> Any:
-        response = service.request(method, path, json=json)
-        response.raise_for_status()
-        return response.json()["data"]
-
     for title, description in track(month(chance), "A month of tasks"):
-        path = f"/tasks/{call('POST', '/tasks', {'title': title, 'description': description})['id']}"
+        path = f"/tasks/{call(service, 'POST', '/tasks', {'title': title, 'description': description})['id']}"
         if chance.random() < 0.35:
-            call("PUT", path, chance.choice(EDITS))
+            call(service, "PUT", path, chance.choice(EDITS))
         if chance.random() < 0.65:
-            call("PATCH", f"{path}/complete")
+            call(service, "PATCH", f"{path}/complete")
             if chance.random() < 0.1:
-                call("PATCH", f"{path}/incomplete")
+                call(service, "PATCH", f"{path}/incomplete")
         if chance.random() < 0.08:
-            call("DELETE", path)
+            call(service, "DELETE", path)
 
 
 def main() -> None:
@@ -88,12 +96,17 @@ def main() -> None:
         sys.exit(str(error))
     parser = ArgumentParser(prog="python demo.py", description=main.__doc__)
     parser.add_argument("address", nargs="?", default=f"http://127.0.0.1:{settings.port}", help="default: %(default)s")
-    address = parser.parse_args().address
+    parser.add_argument("--again", action="store_true", help="add another month to a service that has one already")
+    given = parser.parse_args()
+    address = given.address
     headers = {"Authorization": f"Bearer {settings.api_key[0].get_secret_value()}"} if settings.api_key else {}
     try:
         with httpx.Client(base_url=address, headers=headers) as service:
+            if not given.again and is_filled(service):
+                print(f"{address} has the demo's tasks already. To add another month: make demo AGAIN=yes")
+                return
             fill(service)
-            stats = service.get("/stats/weekly").json()["data"]
+            stats = call(service, "GET", "/stats/weekly")
     except httpx.ConnectError:
         sys.exit(f"No service answers at {address}; start one with `make run`, in another terminal.")
     except httpx.HTTPStatusError as error:

@@ -7,6 +7,8 @@ import src.models  # noqa: F401  # Registers the tables with the metadata.
 from alembic import context
 from config import ConfigurationError, load_settings
 from src.database.base import Base
+from src.database.embedded_programs import EmbeddedPostgresError
+from src.database.provision import provided_database
 
 # A migration that waited longer for a table would hold up every request behind it.
 LOCK_TIMEOUT_S = 15
@@ -37,9 +39,11 @@ elif (given := context.config.attributes.get("connection")) is not None:
     migrate(given)
 else:
     try:
-        url = load_settings().require_database_url()
-    except ConfigurationError as error:
+        with (
+            provided_database(load_settings()) as (settings, _),
+            create_engine(settings.require_database_url(), poolclass=NullPool).connect() as own,
+        ):
+            migrate(own)
+    except (ConfigurationError, EmbeddedPostgresError) as error:
         # Alembic prints this one in one line.
         raise CommandError(str(error)) from error
-    with create_engine(url, poolclass=NullPool).connect() as own:
-        migrate(own)

@@ -1,5 +1,6 @@
 """The service beside the textbook, and beside the least that its parts take."""
 
+import time
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from statistics import median
@@ -21,8 +22,9 @@ from src.services.task_service import COMPLETE as COMPLETE_TASK
 from src.services.task_service import CREATE, INCOMPLETE, UPDATE
 from src.services.task_service import GET as GET_TASK
 from src.utils.timestamps import utc_now, week_bounds
-from tests.conftest import execute
+from tests.conftest import execute, memory_dir
 from tests.proxy import Proxy
+from tests.service import MAIN, running
 
 # How many callers there are for each number of workers.
 CALLERS = {1: (1, 32, 100), 2: (32,)}
@@ -68,6 +70,7 @@ def run(tasks: int, rounds: int, seconds: int) -> None:
         _print_promises(measured)
         _print_distance(databases[SERVICE.name]["written"], tasks, seconds)
         _print_price_of_counts(databases[SERVICE.name]["written"], tasks, rounds, seconds)
+    _print_starts(rounds)
 
 
 def _make_databases(server: URL, tasks: int) -> dict[str, dict[str, URL]]:
@@ -179,6 +182,12 @@ def _latencies(seen: list[Answers]) -> str:
 
 
 def _print_promises(measured: Measured) -> None:
+    slowest = max(
+        (median(each.p99_ms for each in seen), key.work.name)
+        for key, seen in measured.items()
+        if (key.side, key.workers, key.callers) == (SERVICE.name, 1, 1) and key.work is not LIST
+    )
+    console.print(f"The slowest p99 for one caller: {number(slowest[0])} ms ({slowest[1]}).")
     ours, theirs = (measured[Key(GET, side.name, 1, 100)] for side in (SERVICE, TEXTBOOK))
     failures = sum(each.failures for key, seen in measured.items() if key.side == SERVICE.name for each in seen)
     console.print(f"Answers of the service that were no success, in everything above: {failures}.")
@@ -194,6 +203,17 @@ def _print_distance(database: URL, tasks: int, seconds: int) -> None:
         for work in (POST, PUT, COMPLETE):
             seen = send_requests(server.address, work, tasks=tasks, callers=1, seconds=seconds)
             console.print(f"{work.name}, with the database {FAR_AWAY_S * 1000:.0f} ms away: p50 {seen.p50_ms:.1f} ms.")
+
+
+def _print_starts(rounds: int) -> None:
+    """Print how long the service takes from its command to its first answer, on an embedded PostgreSQL."""
+    seconds = []
+    with memory_dir() as data_dir:
+        for _ in range(rounds + 1):
+            started = time.monotonic()
+            with running(MAIN, DATA_DIR=str(data_dir)):
+                seconds.append(time.monotonic() - started)
+    console.print(f"First start: {seconds[0]:.1f} s; the next ones: {median(seconds[1:]):.1f} s.")
 
 
 def _print_price_of_counts(database: URL, tasks: int, rounds: int, seconds: int) -> None:

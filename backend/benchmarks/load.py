@@ -40,6 +40,7 @@ class Work(NamedTuple):
 class Answers(NamedTuple):
     """What wrk saw."""
 
+    answers: int
     per_second: float
     p50_ms: float
     p99_ms: float
@@ -64,7 +65,9 @@ def send_requests(address: str, work: Work, *, tasks: int, callers: int, seconds
         check=True,
     )
     seen = json.loads(done.stdout.splitlines()[-1])
-    return Answers(seen["requests"] / seen["seconds"], seen["p50_ms"], seen["p99_ms"], seen["failures"])
+    return Answers(
+        seen["requests"], seen["requests"] / seen["seconds"], seen["p50_ms"], seen["p99_ms"], seen["failures"]
+    )
 
 
 def run_statements(

@@ -12,7 +12,8 @@ end
 
 function init(arguments)
   method, path, body, tasks = arguments[1], arguments[2], arguments[3], tonumber(arguments[4])
-  turn = tonumber(arguments[5])
+  -- wrk looks at one request before it sends any.
+  turn = tonumber(arguments[5]) - 1
   math.randomseed(turn)
   wrk.headers["Content-Type"] = "application/json"
 end

@@ -3,7 +3,6 @@
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
@@ -14,8 +13,7 @@ from sqlalchemy import URL
 
 from config import BACKEND
 from tests.service import free_port
-
-START_TIMEOUT_S = 30
+from tests.waiting import wait_until
 
 
 class Side(NamedTuple):
@@ -68,13 +66,12 @@ def serve(side: Side, database: URL) -> Iterator[Server]:
 
 
 def _wait_until_up(address: str, process: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + START_TIMEOUT_S
-    while True:
+    def answers() -> bool:
         try:
             httpx.get(f"{address}/nope")
-        except httpx.TransportError as error:
-            if process.poll() is not None or time.monotonic() > deadline:
-                raise RuntimeError("The server did not start.") from error
-            time.sleep(0.05)
-        else:
-            return
+        except httpx.TransportError:
+            return False
+        return True
+
+    wait_until(lambda: answers() or process.poll() is not None)
+    assert process.poll() is None, "The server did not start."

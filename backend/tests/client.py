@@ -5,6 +5,8 @@ from typing import Any
 
 import httpx
 
+from tests.waiting import PATIENCE_S
+
 # What JSON holds is for the tests to say.
 Json = Any
 
@@ -38,7 +40,7 @@ class Api(httpx.Client):
 
     def __init__(self, base_url: str) -> None:
         limits = httpx.Limits(max_connections=None, max_keepalive_connections=None, keepalive_expiry=None)
-        super().__init__(base_url=base_url, timeout=30, limits=limits)
+        super().__init__(base_url=base_url, timeout=PATIENCE_S, limits=limits)
 
     def create_task(self, title: str = "Buy groceries", **fields: Any) -> Json:
         return data_of(self.post("/tasks", json={"title": title, **fields}), 201, "TASK_CREATED")

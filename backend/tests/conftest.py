@@ -1,7 +1,7 @@
 """A real PostgreSQL for the whole run, a database of its own for each test, and a live server."""
 
+import gc
 import os
-import re
 import secrets
 import shutil
 import socket
@@ -10,15 +10,16 @@ import threading
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import pytest
 import uvicorn
 from fastapi import FastAPI
-from sqlalchemy import URL, NullPool, Row, create_engine, text
+from sqlalchemy import URL, Engine, NullPool, Row, create_engine, text
 
-from config import BACKEND, Settings, parse_database_url
+from config import Settings, parse_database_url
 from main import create_app
 from src.api.server import KEEP_ALIVE_S
 from src.database.database import Database
@@ -36,15 +37,15 @@ def settings_for(url: URL, **overrides: Any) -> Settings:
 
 def execute(url: URL, statement: str, **parameters: Any) -> Sequence[Row[Any]]:
     """Run SQL on the database at `url` past the service, each statement a transaction of its own."""
-    engine = create_engine(url, poolclass=NullPool, isolation_level="AUTOCOMMIT")
-    with engine.connect() as connection:
+    with _engine(url).connect() as connection:
         result = connection.execute(text(statement), parameters)
         return result.all() if result.returns_rows else []
 
 
-def readme_sql() -> list[str]:
-    """Return the SQL that the README has an operator run: to make roles, and to let them do their work."""
-    return re.findall(r"```sql\n(.*?)```", (BACKEND.parent / "README.md").read_text(), re.DOTALL)
+@lru_cache(maxsize=8)
+def _engine(url: URL) -> Engine:
+    """Return what connects to `url` anew each time. To make one takes longer than most statements."""
+    return create_engine(url, poolclass=NullPool, isolation_level="AUTOCOMMIT")
 
 
 @contextmanager
@@ -140,17 +141,9 @@ def transaction(url: URL, statement: str) -> Iterator[None]:
 
 
 @pytest.fixture
-def service_url(database_url: URL) -> URL:
-    """The test's database as the service knows it: through the pooler of TEST_POOLER_URL where that is set."""
-    if pooler := os.environ.get("TEST_POOLER_URL"):
-        return parse_database_url(pooler).set(database=database_url.database)
-    return database_url
-
-
-@pytest.fixture
-def database(service_url: URL) -> Iterator[Database]:
+def database(database_url: URL) -> Iterator[Database]:
     """The service's own access to the test's database."""
-    database = Database(settings_for(service_url))
+    database = Database(settings_for(database_url))
     yield database
     database.close()
 
@@ -187,10 +180,16 @@ def api(live_app: tuple[FastAPI, str], database: Database) -> Iterator[Api]:
         yield client
 
 
+def pytest_collection_finish() -> None:
+    """Have the garbage collector pass over what is there to stay, as the service does."""
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """With FAIL_ON_SKIP, where everything is installed, a skipped test is a failed one."""
+    """With TEST_FAIL_ON_SKIP, where everything is installed, a skipped test is a failed one."""
     report = yield
-    if report.skipped and os.environ.get("FAIL_ON_SKIP"):
+    if report.skipped and os.environ.get("TEST_FAIL_ON_SKIP"):
         report.outcome = "failed"
     return report

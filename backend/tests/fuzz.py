@@ -5,6 +5,8 @@ import random
 import re
 import socket
 
+from tests.waiting import PATIENCE_S
+
 _STATUS = re.compile(rb"HTTP/1\.1 (\d{3}) ")
 _TASK = "0b7e1f0a-6f0e-4c2b-9d0e-2f6a5f1c9a11"
 
@@ -33,7 +35,7 @@ class Fuzzer:
     def _send(self, request: bytes) -> bytes:
         answer = b""
         try:
-            with socket.create_connection(self._address, timeout=10) as connection:
+            with socket.create_connection(self._address, timeout=PATIENCE_S) as connection:
                 connection.sendall(request)
                 connection.shutdown(socket.SHUT_WR)
                 while chunk := connection.recv(65536):

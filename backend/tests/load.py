@@ -12,6 +12,7 @@ import httpx
 from sqlalchemy import URL
 
 from tests.conftest import execute
+from tests.waiting import PATIENCE_S, wait_until
 
 _AT = "to_char(timezone('UTC', {}), 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')"
 _EVERYTHING = (
@@ -79,7 +80,7 @@ class Readers(Callers):
         self.answers = 0
 
     def _read(self, number: int) -> None:
-        with httpx.Client(base_url=self._address, timeout=30) as client:
+        with httpx.Client(base_url=self._address, timeout=PATIENCE_S) as client:
             while not self._stop.is_set():
                 for path in ("/tasks?limit=20", "/history", "/stats/weekly"):
                     try:
@@ -106,11 +107,16 @@ class Writers(Callers):
         self._told_at: float | None = None
         self._keep_alive = keep_alive
 
+    def wait_for_changes(self, count: int) -> None:
+        """Wait until callers have been told of so many more changes."""
+        enough = len(self.acknowledged) + count
+        wait_until(lambda: len(self.acknowledged) >= enough, lambda: (self.errors, self.broken))
+
     def _write(self, number: int) -> None:
         chance = random.Random(number)  # noqa: S311  # No secret.
         tasks: dict[str, bool] = {}
         limits = httpx.Limits(max_keepalive_connections=None if self._keep_alive else 0)
-        with httpx.Client(base_url=self._address, timeout=30, limits=limits) as client:
+        with httpx.Client(base_url=self._address, timeout=PATIENCE_S, limits=limits) as client:
             while not self._stop.is_set():
                 try:
                     self._change(client, chance, tasks)

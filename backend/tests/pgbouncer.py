@@ -4,7 +4,6 @@ import os
 import pwd
 import shutil
 import subprocess
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +13,7 @@ from sqlalchemy import URL
 
 from tests.conftest import memory_dir
 from tests.service import free_port
+from tests.waiting import wait_until
 
 PROGRAM = shutil.which("pgbouncer") or shutil.which("pgbouncer", path="/usr/sbin")
 
@@ -68,13 +68,12 @@ def pgbouncer(server: URL) -> Iterator[URL]:
 
 
 def _wait_until_up(url: URL) -> URL:
-    deadline = time.monotonic() + 10
-    while True:
+    def answers() -> bool:
         try:
             psycopg2.connect(host=url.host, port=url.port, user=url.username, dbname=url.database or "postgres").close()
         except psycopg2.OperationalError:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.05)
-        else:
-            return url
+            return False
+        return True
+
+    wait_until(answers)
+    return url

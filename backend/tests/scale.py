@@ -26,14 +26,18 @@ from sqlalchemy.exc import DBAPIError
 from config import BACKEND, parse_database_url
 from src.database.embedded_programs import programs_for, unprivileged_account
 from src.database.migrate import prepare_schema
-from tests.conftest import execute, memory_dir, readme_sql, settings_for
+from tests.conftest import execute, memory_dir, settings_for
 from tests.load import Findings, Readers, Writers, audit
 from tests.pgbouncer import PROGRAM as PGBOUNCER
+from tests.readme import readme_code
 from tests.service import MAIN, Service
+from tests.waiting import wait_until
 
 HAPROXY = shutil.which("haproxy") or shutil.which("haproxy", path="/usr/sbin")
 DEPLOY = BACKEND.parent / "deploy"
 LONGEST_GAP_S = 3.0
+# How many changes there must be, however long they take, between one loss and the next.
+CHANGES = 50
 FRONTEND_URL = "http://localhost:3000"
 
 
@@ -78,7 +82,7 @@ class Postgres:
             execute(self.superuser_url.set(database="postgres"), statement)
         owner = parse_database_url(f"postgresql://tasks_owner:one-password@{self.address}/tasks")
         prepare_schema(settings_for(owner))
-        _, grants = readme_sql()
+        _, grants = readme_code("sql")
         execute(owner, grants)
 
     def copy_from(self, primary: "Postgres") -> None:
@@ -186,16 +190,14 @@ def _started(
 
 
 def _wait_for(attempt: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 30
-    while True:
+    def succeeds() -> bool:
         try:
             attempt()
         except (DBAPIError, httpx.HTTPError):
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.05)
-        else:
-            return
+            return False
+        return True
+
+    wait_until(succeeds)
 
 
 @contextmanager
@@ -249,26 +251,31 @@ def _stop(service: Service) -> None:
         service.stop()
 
 
-def lose_machines(seconds: float) -> Outcome:
+def lose_machines(seconds: float, changes: int) -> Outcome:
     """Kill the way to the replica, a process of the service, and the primary, whose replica is promoted at once.
 
-    Each after `seconds`; the way to the replica is back before the primary is gone.
+    Each after `seconds` and so many `changes`; the way to the replica is back before the primary is gone.
     """
     with machines() as all_of_them:
         with Writers(all_of_them.address) as writers, Readers(all_of_them.address) as readers:
-            time.sleep(seconds)
+
+            def go_on() -> None:
+                time.sleep(seconds)
+                writers.wait_for_changes(changes)
+
+            go_on()
             # Both are what they are said to be.
             assert all_of_them.primary.sync_state() == "sync"
             assert all_of_them.primary.sessions() > 0
-            assert all_of_them.replica.sessions() > 0
+            wait_until(all_of_them.replica.sessions)
             all_of_them.replica.kill_pgbouncer()
-            time.sleep(seconds)
+            go_on()
             all_of_them.replica.start_pgbouncer()
             all_of_them.services[0].stop(signal.SIGKILL)
-            time.sleep(seconds)
+            go_on()
             all_of_them.primary.fall_silent()
             all_of_them.replica.promote()
-            time.sleep(seconds)
+            go_on()
         all_of_them.services[1].stop()
         return Outcome(
             changes=len(writers.acknowledged),
@@ -282,7 +289,7 @@ def lose_machines(seconds: float) -> Outcome:
 
 def main() -> None:
     """Print what was found; exit with 1 where a promise was broken."""
-    outcome = lose_machines(10)
+    outcome = lose_machines(10, CHANGES)
     for error in outcome.errors:
         print(error)
     print(f"acknowledged changes:   {outcome.changes}, lost: {len(outcome.findings.lost)}")

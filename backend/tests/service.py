@@ -6,7 +6,6 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +16,7 @@ from sqlalchemy import URL
 
 from config import BACKEND
 from tests.client import Api
+from tests.waiting import PATIENCE_S, wait_until
 
 MAIN = [sys.executable, "main.py"]
 
@@ -37,20 +37,19 @@ class Service:
 
     def __init__(self, command: list[str], backend: Path = BACKEND, **environment: str) -> None:
         self.port = free_port()
-        if "uvicorn" in command:
-            command = [*command, "--port", str(self.port)]
-        bare = {key: value for key, value in os.environ.items() if key in ("PATH", "HOME", "TMPDIR", "LANG")}
+        # The variable of uvicorn's command, and that of everything else.
+        ports = dict.fromkeys(("UVICORN_PORT", "PORT"), str(self.port))
         self.process = subprocess.Popen(
             command,
             cwd=backend,
-            env={**bare, "PORT": str(self.port), **environment},
+            env={**os.environ, **ports, **environment},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
             start_new_session=True,
         )
         self.output = ""
-        self._reader = threading.Thread(target=self._read)
+        self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
 
     def _read(self) -> None:
@@ -59,29 +58,31 @@ class Service:
             self.output += line
 
     def wait_until_up(self) -> Api:
-        deadline = time.monotonic() + 30
-        while time.monotonic() < deadline and self.process.poll() is None:
-            try:
-                httpx.get(f"http://127.0.0.1:{self.port}/health")
-            except httpx.TransportError:
-                time.sleep(0.02)
-            else:
-                return Api(base_url=f"http://127.0.0.1:{self.port}")
-        raise AssertionError(f"The service is not up:\n{self.output}")
+        wait_until(lambda: self._answers() or self.process.poll() is not None, lambda: self.output)
+        assert self.process.poll() is None, self.output
+        return Api(base_url=f"http://127.0.0.1:{self.port}")
+
+    def _answers(self) -> bool:
+        try:
+            httpx.get(f"http://127.0.0.1:{self.port}/health")
+        except httpx.TransportError:
+            return False
+        return True
 
     def wait_for(self, line: str, times: int = 1) -> None:
         """Wait until the service has printed `line` so many times."""
-        deadline = time.monotonic() + 30
-        while self.output.count(line) < times:
-            assert time.monotonic() < deadline, self.output
-            time.sleep(0.02)
+        wait_until(lambda: self.output.count(line) >= times, lambda: self.output)
 
     def stop(self, how: signal.Signals = signal.SIGTERM) -> int:
         """Stop the service and return its exit status, once every process of its own has ended."""
         family = self.family()
-        self.process.send_signal(how)
+        if how is signal.SIGINT:
+            # As a terminal does for Ctrl-C: it tells every process that runs in it.
+            os.killpg(self.process.pid, how)
+        else:
+            self.process.send_signal(how)
         status = self.wait()
-        _, alive = psutil.wait_procs(family, timeout=30)
+        _, alive = psutil.wait_procs(family, timeout=PATIENCE_S)
         assert alive == []
         return status
 
@@ -89,7 +90,7 @@ class Service:
         return psutil.Process(self.process.pid).children(recursive=True)
 
     def wait(self) -> int:
-        status = self.process.wait(60)
+        status = self.process.wait(PATIENCE_S)
         self._reader.join()
         assert self.process.stdout is not None
         self.process.stdout.close()

@@ -18,6 +18,7 @@ from typing import NamedTuple
 import psutil
 from sqlalchemy import URL
 
+from config import BACKEND
 from main import create_app
 from src.database.embedded import NOT_DURABLE, EmbeddedPostgres
 from src.database.migrate import prepare_schema
@@ -27,10 +28,14 @@ from tests.fuzz import Fuzzer
 from tests.load import Writers, audit
 from tests.model import hold_to_model
 from tests.pgbouncer import pgbouncer
-from tests.service import MAIN, Service, running
+from tests.service import MAIN, Service, environment_of, running
 
 # No crash of the machine is tested, and a killed process loses nothing that it has written.
 SETTINGS = {"fsync": "off"}
+# However long a busy machine takes to start PostgreSQL again.
+PATIENT = {"REPEAT_BUDGET_S": "60", "QUEUE_TIMEOUT_S": "60"}
+# How much happens between one fault and the next.
+CHANGES = 100
 
 
 class Outcome(NamedTuple):
@@ -49,16 +54,16 @@ def restart_database(rounds: int, *, through_pgbouncer: bool = False) -> Outcome
     with memory_dir() as data_dir, EmbeddedPostgres(data_dir, SETTINGS) as postgres:
         url = postgres.url
         with pgbouncer(url) if through_pgbouncer else nullcontext(url) as front:
-            with running(MAIN, DATABASE_URL=front.render_as_string(hide_password=False)) as (service, _):
+            with running(MAIN, BACKEND, DATABASE_URL=environment_of(front), **PATIENT) as (service, _):
                 writers = Writers(f"http://127.0.0.1:{service.port}")
                 with writers:
                     for _ in range(rounds):
-                        time.sleep(0.3)
+                        writers.wait_for_changes(CHANGES)
                         # The immediate shutdown of PostgreSQL, which then is started again. On a busy
                         # machine it may still be down from the last time.
                         with suppress(ProcessLookupError):
                             os.kill(postgres.pid, signal.SIGQUIT)
-                    time.sleep(0.3)
+                    writers.wait_for_changes(CHANGES)
             return _outcome(url, writers, broken=len(writers.broken))
 
 
@@ -68,7 +73,7 @@ def kill_service(rounds: int) -> Outcome:
         outcomes = []
         for _ in range(rounds):
             with _service(postgres.url) as service, Writers(f"http://127.0.0.1:{service.port}") as writers:
-                time.sleep(0.3)
+                writers.wait_for_changes(CHANGES)
                 service.process.kill()
                 service.wait()
             outcomes.append(_outcome(postgres.url, writers))
@@ -84,7 +89,7 @@ def terminate_service(rounds: int) -> Outcome:
                 _service(postgres.url) as service,
                 Writers(f"http://127.0.0.1:{service.port}", keep_alive=False) as writers,
             ):
-                time.sleep(0.3)
+                writers.wait_for_changes(CHANGES)
                 service.process.send_signal(signal.SIGTERM)
                 service.wait()
             outcomes.append(_outcome(postgres.url, writers, broken=len(writers.broken)))
@@ -93,7 +98,7 @@ def terminate_service(rounds: int) -> Outcome:
 
 @contextmanager
 def _service(url: URL) -> Iterator[Service]:
-    with running(MAIN, DATABASE_URL=url.render_as_string(hide_password=False)) as (service, _):
+    with running(MAIN, DATABASE_URL=environment_of(url)) as (service, _):
         yield service
 
 

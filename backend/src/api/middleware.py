@@ -26,7 +26,8 @@ class Observed:
 
     The name is the caller's X-Request-ID where that is 1 to 64 of `[A-Za-z0-9._-]`, else a new
     one; the answer and every line that is logged on the way carry it. The route is a template such
-    as `/tasks/{task_id}`: the lines and the metrics of all tasks belong together.
+    as `/tasks/{task_id}`: the lines and the metrics of all tasks belong together. A path with a
+    trailing slash is, for all that follows, the path without it.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -39,6 +40,8 @@ class Observed:
         started = time.perf_counter()
         status: int | None = None
         method = scope["method"]
+        if scope["path"].endswith("/"):
+            scope = {**scope, "path": scope["path"].removesuffix("/") or "/"}
         given = dict(scope["headers"]).get(b"x-request-id", b"").decode("latin-1")
         name = given if _REQUEST_ID.fullmatch(given) else f"{random.getrandbits(128):032x}"  # No secret.
         request_id.set(name)

@@ -6,6 +6,7 @@ from fastapi import FastAPI
 from pydantic import TypeAdapter
 
 from src.schemas.envelope import Popup
+from src.schemas.samples import SAMPLES
 
 _API_KEY = {
     "type": "http",
@@ -19,7 +20,7 @@ _REQUEST_ID = {
 }
 
 
-def complete_document(app: FastAPI, *, requires_key: bool) -> None:
+def complete_document(app: FastAPI) -> None:
     """Have the document of `app` say what its middleware and its handlers do to every operation.
 
     As https://fastapi.tiangolo.com/how-to/extending-openapi/ has it.
@@ -28,13 +29,13 @@ def complete_document(app: FastAPI, *, requires_key: bool) -> None:
 
     def generate_completely() -> dict[str, Any]:
         if app.openapi_schema is None:
-            _complete(generate(), requires_key)
+            _complete(generate(), requires_key=app.state.requires_key)
         return generate()
 
     app.openapi = generate_completely  # type: ignore[method-assign]
 
 
-def _complete(document: dict[str, Any], requires_key: bool) -> None:
+def _complete(document: dict[str, Any], *, requires_key: bool) -> None:
     components = document["components"]
     for operations in document["paths"].values():
         for operation in operations.values():
@@ -50,6 +51,8 @@ def _complete(document: dict[str, Any], requires_key: bool) -> None:
                 if status_code.startswith("2"):
                     envelope = response["content"]["application/json"]["schema"]["$ref"].rpartition("/")[2]
                     response["description"] = components["schemas"][envelope]["description"]
+                    # Put in here, as FastAPI would drop the nulls in it.
+                    response["content"]["application/json"]["example"] = SAMPLES[envelope]
                 else:
                     _show_envelope(response)
     for schema in ("HTTPValidationError", "ValidationError"):

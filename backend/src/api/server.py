@@ -1,17 +1,32 @@
-"""The HTTP server, uvicorn, with a stop that serves the requests that have reached this machine."""
+"""The HTTP server, uvicorn, with a start that takes its port first, and a stop that serves what has reached it."""
 
 import asyncio
+import ctypes
+import errno
 import os
 import socket
+import struct
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+
+from config import ConfigurationError
 
 # How long an idle connection is kept. Longer than callers and balancers keep theirs (60 s at many): of
 # a request that meets the end of its connection, its caller cannot know whether it was served.
 KEEP_ALIVE_S = 75
 
-_FIRST_REQUEST_TIMEOUT_S = 0.5
+# How long a new connection may take to send its first request when the service stops. On a busy
+# machine a caller may need some time to do so.
+_FIRST_REQUEST_TIMEOUT_S = 3.0
+# How long a connection may take to open, once the kernel has begun to open it.
+_HANDSHAKE_TIMEOUT_S = 0.05
+
+# How many connections may wait to be accepted; as many as uvicorn has by default.
+BACKLOG = 2048
 
 
 class PatientProtocol(HttpToolsProtocol):
@@ -21,37 +36,131 @@ class PatientProtocol(HttpToolsProtocol):
     moment ago; its caller could not know whether the request was served.
     """
 
+    _is_stopping = False
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Note when the connection was made."""
+        self._made_at = self.loop.time()
+        super().connection_made(transport)
+
+    def on_headers_complete(self) -> None:
+        """Begin to serve a request; the last one of this connection, if the service is to stop."""
+        super().on_headers_complete()
+        if self._is_stopping and self.cycle is not None:
+            self.cycle.keep_alive = False
+
     def shutdown(self) -> None:
         """Close the connection, once it is idle."""
-        if self.cycle is None:  # As it is before the first request, whatever its type says.
-            self.loop.call_later(_FIRST_REQUEST_TIMEOUT_S, super().shutdown)  # type: ignore[unreachable]
+        self._is_stopping = True
+        # None before the first request, whatever uvicorn's annotation says.
+        cycle: RequestResponseCycle | None = self.cycle
+        patience_s = self._made_at + _FIRST_REQUEST_TIMEOUT_S - self.loop.time()
+        if cycle is None and patience_s > 0:
+            self.loop.call_later(patience_s, super().shutdown)
         else:
             super().shutdown()
 
 
 class PatientServer(uvicorn.Server):
-    """Accepts the connections that wait in the kernel's queue when the service stops.
+    """Accepts every connection that was opened before the service stops.
 
-    To close a listening socket resets the connections in its queue. So it still does those that
-    arrive between the last look into the queue and the end of the socket.
+    To close a listening socket resets the connections that wait to be accepted. So no new one may be
+    begun while these are taken. Where the kernel cannot see to that (it can on Linux), those that
+    arrive between the last look into the queue and the end of the socket are still reset.
     """
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Stop listening, and end when what was accepted has been served."""
         queues = [socket.socket(fileno=os.dup(it.fileno())) for server in self.servers for it in server.sockets]
+        for queue in queues:
+            _refuse_new_connections(queue)
+            queue.setblocking(False)
         for server in self.servers:
             server.close()
+        await self._take_all(queues)
+        await asyncio.sleep(_HANDSHAKE_TIMEOUT_S)
+        await self._take_all(queues)
         for queue in queues:
-            queue.setblocking(False)
+            queue.close()
+        await super().shutdown(sockets)
+
+    async def _take_all(self, queues: list[socket.socket]) -> None:
+        for queue in queues:
             try:
                 while True:
                     await self._take(queue.accept()[0])
             except BlockingIOError:
-                queue.close()
-        await super().shutdown(sockets)
+                continue
 
     async def _take(self, connection: socket.socket) -> None:
         def protocol() -> asyncio.Protocol:
             return PatientProtocol(self.config, self.server_state, self.lifespan.state)
 
         await asyncio.get_running_loop().connect_accepted_socket(protocol, connection)
+
+
+def _refuse_new_connections(listener: socket.socket) -> None:
+    """Have the kernel ignore who asks `listener` for a connection from now on, on Linux.
+
+    The caller's kernel asks again a second later, and is refused, as nobody listens any more. What has
+    begun already is not touched. The filter reads the flags of TCP's header, whose 14th byte they are:
+    https://www.kernel.org/doc/html/latest/networking/filter.html.
+    """
+    if sys.platform != "linux":
+        return
+    syn, ack = 0x02, 0x10
+    program = [
+        (0x30, 0, 0, 13),  # Load the byte.
+        (0x54, 0, 0, syn | ack),  # Keep two of its bits.
+        (0x15, 0, 1, syn),  # Is it the first packet of a connection?
+        (0x06, 0, 0, 0),  # It is: drop it.
+        (0x06, 0, 0, 0xFFFFFFFF),  # It is not: let all of it pass.
+    ]
+    code = ctypes.create_string_buffer(b"".join(struct.pack("=HBBI", *instruction) for instruction in program))
+    so_attach_filter = 26  # <asm-generic/socket.h>
+    listener.setsockopt(socket.SOL_SOCKET, so_attach_filter, struct.pack("HP", len(program), ctypes.addressof(code)))
+
+
+@contextmanager
+def bound_sockets(host: str, port: int) -> Iterator[list[socket.socket]]:
+    """Take the port on every address of `host`, until the block is left; `listen` then listens to it.
+
+    Raises `ConfigurationError`.
+    """
+    with ExitStack() as stack:
+        with _failures_that_name(host, port):
+            found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+            sockets = []
+            for family, kind, protocol, _, address in dict.fromkeys(found):
+                try:
+                    each = stack.enter_context(socket.socket(family, kind, protocol))
+                    each.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                    if family == socket.AF_INET6:
+                        each.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+                    each.bind(address)
+                except OSError as error:
+                    # `localhost` has an address of IPv6 on machines that have no IPv6, too.
+                    if error.errno not in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT) or len(found) == 1:
+                        raise
+                else:
+                    sockets.append(each)
+        yield sockets
+
+
+def listen(sockets: list[socket.socket], host: str, port: int) -> None:
+    """Let callers connect. Raises `ConfigurationError` where another program has been faster."""
+    with _failures_that_name(host, port):
+        for each in sockets:
+            each.listen(BACKLOG)
+
+
+@contextmanager
+def _failures_that_name(host: str, port: int) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            sentence = f"Port {port} of {host} is in use by another program; stop that one, or set PORT to a free one."
+        else:
+            sentence = f"The service cannot listen on port {port} of {host}: {error.strerror}."
+        raise ConfigurationError(sentence) from error

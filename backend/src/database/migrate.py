@@ -22,6 +22,7 @@ log = logging.getLogger(__name__)
 
 _REVISION = Statement(text("SELECT version_num FROM alembic_version"))
 _PAUSE_S = 0.5
+_REPORT_INTERVAL_S = 5.0
 
 
 def prepare_schema(settings: Settings) -> None:
@@ -34,6 +35,7 @@ def prepare_schema(settings: Settings) -> None:
     """
     engine = _engine(settings.require_database_url(), settings)
     deadline = time.monotonic() + settings.start_timeout_s
+    next_report = 0.0
     while True:
         try:
             with engine.connect() as connection:
@@ -46,7 +48,9 @@ def prepare_schema(settings: Settings) -> None:
                 or time.monotonic() > deadline
             ):
                 raise ConfigurationError(f"The database cannot be used: {reason}.") from error
-        log.warning("Waiting for the database: %s", reason)
+        if time.monotonic() >= next_report:
+            log.warning("Waiting for the database: %s", reason)
+            next_report = time.monotonic() + _REPORT_INTERVAL_S
         time.sleep(_PAUSE_S)
 
 

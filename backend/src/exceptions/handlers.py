@@ -1,6 +1,6 @@
 """Turns every failure into a response in the envelope; only here do failures meet HTTP."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
@@ -39,6 +39,12 @@ _SHAPE_ERRORS = {
     "string_unicode": "must not contain lone surrogates",
 }
 
+# What an edit may not set, in the words for a frontend that sends a whole task back.
+_UNEDITABLE_FIELDS = {
+    "is_completed": "is changed by PATCH /tasks/{id}/complete or /incomplete",
+    **dict.fromkeys(("id", "created_at", "updated_at", "completed_at"), "is read-only"),
+}
+
 # An answer stays short, whatever a hostile request piles up.
 _MAX_PROBLEMS = 5
 _MAX_NAME_LENGTH = 64
@@ -60,7 +66,8 @@ async def _answer_service_error(request: Request, error: Exception) -> Response:
 
 async def _answer_invalid_request(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
-    problems = [f"{_field(problem['loc'])}: {_rule(problem)}" for problem in error.errors()[:_MAX_PROBLEMS]]
+    unknown = _UNEDITABLE_FIELDS if request.method == "PUT" else {}
+    problems = [f"{_field(problem['loc'])}: {_rule(problem, unknown)}" for problem in error.errors()[:_MAX_PROBLEMS]]
     return failure(400, "; ".join(problems))
 
 
@@ -84,8 +91,10 @@ def _field(location: Sequence[Any]) -> str:
     return name if name.isprintable() and name else repr(name)
 
 
-def _rule(problem: dict[str, Any]) -> str:
-    """The rule that is broken, without the input that broke it."""
+def _rule(problem: dict[str, Any], unknown: Mapping[str, str]) -> str:
+    """The rule that is broken, without the input that broke it. `unknown` says more of some unknown fields."""
+    if problem["type"] == "extra_forbidden" and problem["loc"][-1] in unknown:
+        return unknown[problem["loc"][-1]]
     sentence: str = _SHAPE_ERRORS.get(problem["type"], problem["msg"])
     return sentence.format(**problem["ctx"]) if problem["type"] == "enum" else sentence
 

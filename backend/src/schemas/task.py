@@ -50,22 +50,6 @@ class TaskUpdate(BaseModel):
 class TaskResponse(BaseModel):
     """A task."""
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "id": "0b7e1f0a-6f0e-4c2b-9d0e-2f6a5f1c9a11",
-                    "title": "Buy groceries",
-                    "description": "Milk, bread and cheese",
-                    "is_completed": True,
-                    "created_at": "2026-11-20T09:30:00.000000Z",
-                    "updated_at": "2026-11-20T16:45:12.345678Z",
-                    "completed_at": "2026-11-20T16:45:12.345678Z",
-                }
-            ]
-        }
-    )
-
     id: UUID
     title: str = Field(min_length=1, max_length=TITLE_MAX_LENGTH)
     description: str | None = Field(max_length=DESCRIPTION_MAX_LENGTH)

@@ -2,6 +2,7 @@
 
 import logging
 from contextvars import ContextVar
+from typing import TextIO
 
 from pythonjsonlogger.core import RESERVED_ATTRS
 from pythonjsonlogger.json import JsonFormatter
@@ -9,9 +10,18 @@ from pythonjsonlogger.json import JsonFormatter
 request_id: ContextVar[str] = ContextVar("request_id", default="-")
 
 
+class ServiceLog(logging.StreamHandler[TextIO]):
+    """Writes to standard error."""
+
+
 def configure_log(level: str, *, as_json: bool = False) -> None:
-    """Write log lines of at least `level` to standard error, for people or as objects of JSON."""
-    handler = logging.StreamHandler()
+    """Write log lines of at least `level` to standard error, for people or as objects of JSON.
+
+    A process that has a log of its own, as pytest does, keeps it.
+    """
+    if not all(isinstance(handler, ServiceLog) for handler in logging.getLogger().handlers):
+        return
+    handler = ServiceLog()
     handler.addFilter(_add_request_id)
     handler.setFormatter(
         JsonFormatter(

@@ -9,7 +9,9 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+
+from tests.waiting import PATIENCE_S
 
 CHROMIUM = shutil.which("chromium")
 
@@ -45,9 +47,10 @@ def browser(spa_port: int) -> Iterator[Browser]:
         pytest.skip("needs a browser (apt-get install chromium)")
     to_spa = [f"MAP {origin.removeprefix('http://')} 127.0.0.1:{spa_port}" for origin in (SPA, STRANGER)]
     arguments = ["--disable-background-networking", f"--host-resolver-rules={','.join(to_spa)}"]
+    expect.set_options(timeout=PATIENCE_S * 1000)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
-            executable_path=CHROMIUM, args=arguments, chromium_sandbox=os.geteuid() != 0
+            executable_path=CHROMIUM, args=arguments, chromium_sandbox=os.geteuid() != 0, timeout=PATIENCE_S * 1000
         )
         yield browser
         browser.close()
@@ -57,7 +60,7 @@ def browser(spa_port: int) -> Iterator[Browser]:
 def context(browser: Browser) -> Iterator[BrowserContext]:
     """A browser without a past."""
     with browser.new_context() as context:
-        context.set_default_timeout(10_000)
+        context.set_default_timeout(PATIENCE_S * 1000)
         yield context
 
 

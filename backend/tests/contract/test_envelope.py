@@ -44,7 +44,23 @@ def test_the_root_leads_to_the_docs(api: Api) -> None:
     assert response.headers["Location"] == "/docs"
 
 
-@pytest.mark.parametrize("path", ["/nope", "/api/v2/tasks", "/tasks/", "/history/", f"{TASK}/", f"{TASK}/done", "/%00"])
+@pytest.mark.parametrize("path", ["/tasks/", "/api/v1/tasks/", "/history/?limit=1", "/health/", "/docs/"])
+def test_a_trailing_slash_changes_nothing(api: Api, path: str) -> None:
+    answer = api.get(path)
+    assert answer.status_code == 200
+    assert answer.text == api.get(path.replace("/?", "?").removesuffix("/")).text
+
+
+def test_a_task_is_changed_with_a_trailing_slash_too(api: Api) -> None:
+    task = data_of(api.post("/tasks/", json={"title": "x"}), 201, "TASK_CREATED")
+    path = f"/tasks/{task['id']}/"
+    data_of(api.put(path, json={"title": "y"}), popup="TASK_UPDATED")
+    data_of(api.patch(f"{path}complete/"), popup="TASK_COMPLETED")
+    response = api.post(path)
+    assert (response.status_code, response.headers["Allow"]) == (405, "DELETE, GET, HEAD, PUT")
+
+
+@pytest.mark.parametrize("path", ["/nope", "/nope/", "/api/v1/", "/api/v2/tasks", f"{TASK}/done", "/%00"])
 def test_an_unknown_path_is_not_found(api: Api, path: str) -> None:
     assert error_of(api.get(path), 404) == "There is no such path"
 

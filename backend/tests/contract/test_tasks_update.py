@@ -97,9 +97,10 @@ def test_a_complete_task_stays_complete(api: Api) -> None:
         ({"title": "a\0b"}, "title: must not contain NUL characters"),
         ({"description": "x" * 5001}, "description: must be at most 5000 characters"),
         ({"description": False}, "description: must be a string"),
-        ({"title": "Other", "is_completed": True}, "is_completed: is not a known field"),
-        ({"title": "Other", "completed_at": None}, "completed_at: is not a known field"),
-        ({"title": "Other", "id": str(uuid4())}, "id: is not a known field"),
+        ({"title": "Other", "titel": "x"}, "titel: is not a known field"),
+        ({"is_completed": True}, "is_completed: is changed by PATCH /tasks/{id}/complete or /incomplete"),
+        ({"title": "Other", "completed_at": None}, "completed_at: is read-only"),
+        ({"title": "Other", "id": str(uuid4())}, "id: is read-only"),
         (["title"], "body: must be a JSON object"),
     ],
 )
@@ -117,3 +118,12 @@ def test_an_unknown_task_is_not_found(api: Api) -> None:
 
 def test_a_malformed_id_is_refused(api: Api) -> None:
     assert error_of(api.put("/tasks/42", json={"title": "x"}), 400).startswith("task_id: must be a UUID")
+
+
+def test_a_whole_task_is_refused_with_what_to_do_instead(api: Api) -> None:
+    task = api.create_task()
+    assert error_of(api.put(f"/tasks/{task['id']}", json={**task, "title": "Other"}), 400) == (
+        "id: is read-only; is_completed: is changed by PATCH /tasks/{id}/complete or /incomplete;"
+        " created_at: is read-only; updated_at: is read-only; completed_at: is read-only"
+    )
+    assert api.list_tasks() == [task]

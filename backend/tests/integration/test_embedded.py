@@ -4,19 +4,21 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import psutil
 import psycopg2
 import pytest
+from sqlalchemy import Row
 from sqlalchemy.exc import OperationalError
 
 from config import BACKEND
 from src.database.embedded import NOT_DURABLE, EmbeddedPostgres
 from src.database.embedded_programs import EmbeddedPostgresError
 from tests.conftest import execute, memory_dir
+from tests.waiting import PATIENCE_S, wait_until
 
 OWNER = """
 import sys, time
@@ -24,7 +26,7 @@ from pathlib import Path
 from src.database.embedded import EmbeddedPostgres
 with EmbeddedPostgres(Path(sys.argv[1])) as postgres:
     print(postgres.pid, flush=True)
-    time.sleep(60)
+    time.sleep(1000)
 """
 
 
@@ -46,7 +48,7 @@ def owner(data_dir: Path) -> Iterator[tuple[subprocess.Popen[str], psutil.Proces
     process.kill()
     process.wait()
     process.stdout.close()
-    server.wait(30)
+    server.wait(PATIENCE_S)
 
 
 def test_data_outlives_the_server(data_dir: Path) -> None:
@@ -101,8 +103,8 @@ def test_the_server_ends_with_its_owner(
 ) -> None:
     process, server = owner
     process.send_signal(how)
-    process.wait(30)
-    server.wait(30)
+    process.wait(PATIENCE_S)
+    server.wait(PATIENCE_S)
 
 
 def test_data_can_be_used_at_once_after_its_owner_was_killed(
@@ -171,16 +173,14 @@ def test_a_crowd_of_starts_leaves_one_owner(data_dir: Path) -> None:
         )
         for _ in range(4)
     ]
-    deadline = time.monotonic() + 30
-    while sum(process.poll() is None for process in processes) > 1 and time.monotonic() < deadline:
-        time.sleep(0.05)
+    wait_until(lambda: sum(process.poll() is None for process in processes) == 1)
     [winner] = [process for process in processes if process.poll() is None]
     assert winner.stdout is not None
     server = psutil.Process(int(winner.stdout.readline()))
     winner.terminate()
     for process in processes:
         process.communicate()
-    server.wait(30)
+    server.wait(PATIENCE_S)
 
 
 def test_a_connection_is_possible_as_soon_as_the_block_is_entered(data_dir: Path) -> None:
@@ -193,12 +193,12 @@ def test_a_server_that_ends_by_itself_is_started_again(data_dir: Path) -> None:
         execute(postgres.url, "CREATE TABLE kept AS SELECT 42 AS answer")
         killed = postgres.pid
         os.kill(killed, signal.SIGKILL)
-        deadline = time.monotonic() + 30
-        while True:
+
+        def look() -> Sequence[Row[Any]]:
             try:
-                assert execute(postgres.url, "SELECT answer FROM kept") == [(42,)]
-                break
+                return execute(postgres.url, "SELECT answer FROM kept")
             except OperationalError:
-                assert time.monotonic() < deadline
-                time.sleep(0.02)
+                return []
+
+        assert wait_until(look) == [(42,)]
         assert postgres.pid != killed

@@ -4,16 +4,14 @@ import asyncio
 import json
 import os
 import signal
-import subprocess
-import sys
 import threading
-import time
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import closing
+from contextlib import AbstractContextManager, closing, contextmanager
 
 import httpx
 import pytest
 from fastapi import FastAPI
+from prometheus_client import REGISTRY
 from sqlalchemy import URL, make_url
 
 from config import BACKEND
@@ -24,10 +22,11 @@ from src.services.task_service import TaskService
 from tests import torture
 from tests.client import Api, data_of, error_of
 from tests.conftest import Sql, execute, memory_dir, settings_for, transaction
+from tests.model import hold_to_model
 from tests.pgbouncer import PROGRAM as PGBOUNCER
-from tests.pgbouncer import pgbouncer
 from tests.proxy import Proxy
 from tests.service import MAIN, Service, environment_of, free_port, running
+from tests.waiting import PATIENCE_S, wait_until
 
 needs_pgbouncer = pytest.mark.skipif(PGBOUNCER is None, reason="pgbouncer is not installed (apt-get install pgbouncer)")
 
@@ -59,13 +58,15 @@ def test_a_thousand_racing_callers_leave_a_legal_history() -> None:
 
 
 def test_sixty_callers_who_outlast_a_restart_all_get_their_answer() -> None:
-    """More callers than connections wait out a database that is away for a second."""
-    with memory_dir() as data_dir, EmbeddedPostgres(data_dir, torture.SETTINGS) as postgres:
-        url = postgres.url.render_as_string(hide_password=False)
-        with running(MAIN, DATABASE_URL=url) as (service, api):
-            api.create_task()
-            os.kill(postgres.pid, signal.SIGQUIT)
-            statuses = call_at_once(f"http://127.0.0.1:{service.port}/tasks", 60)
+    """More callers than connections wait out a database that is away for a moment."""
+    with (
+        memory_dir() as data_dir,
+        EmbeddedPostgres(data_dir, torture.SETTINGS) as postgres,
+        running(MAIN, BACKEND, DATABASE_URL=environment_of(postgres.url), **torture.PATIENT) as (service, api),
+    ):
+        api.create_task()
+        os.kill(postgres.pid, signal.SIGQUIT)
+        statuses = call_at_once(f"http://127.0.0.1:{service.port}/tasks", 60)
     assert statuses == [200] * 60
 
 
@@ -73,7 +74,7 @@ def call_at_once(url: str, count: int) -> list[int]:
     statuses: list[int] = []
 
     def call() -> None:
-        statuses.append(httpx.get(url, timeout=30).status_code)
+        statuses.append(httpx.get(url, timeout=PATIENCE_S).status_code)
 
     threads = [threading.Thread(target=call) for _ in range(count)]
     for thread in threads:
@@ -83,15 +84,20 @@ def call_at_once(url: str, count: int) -> list[int]:
     return statuses
 
 
-def test_past_the_budget_the_answer_is_503_in_time(api: Api, live_app: tuple[FastAPI, str]) -> None:
+def repeats() -> float:
+    """How many statements this process has repeated."""
+    return REGISTRY.get_sample_value("task_backend_repeated_statements_total") or 0
+
+
+def test_a_statement_is_repeated_until_its_budget_is_spent(api: Api, live_app: tuple[FastAPI, str]) -> None:
     url = make_url(f"postgresql://someone@127.0.0.1:{free_port()}/tasks")
-    live_app[0].state.database = Database(settings_for(url, repeat_budget_s=1))
-    started = time.monotonic()
+    live_app[0].state.database = Database(settings_for(url, repeat_budget_s=0.3))
+    before = repeats()
 
     response = api.get("/tasks")
 
     assert error_of(response, 503).startswith("The database is not available")
-    assert 1 <= time.monotonic() - started < 2
+    assert repeats() > before
 
 
 async def test_idle_connections_that_the_server_closed_are_replaced_unnoticed(
@@ -104,7 +110,8 @@ async def test_idle_connections_that_the_server_closed_are_replaced_unnoticed(
         " WHERE datname = current_database() AND pid <> pg_backend_pid()"
     )
     assert len(ended) > 1
-    await asyncio.sleep(0.1)
+    idle = database.pool._idle
+    await asyncio.to_thread(wait_until, lambda: not any(connection.is_usable() for connection in idle))
 
     await asyncio.gather(*(tasks.create_task("x") for _ in range(10)))
 
@@ -167,15 +174,15 @@ async def test_a_change_undone_by_another_before_its_repeat_is_not_made_twice(
 
 async def test_a_server_that_says_nothing_is_not_waited_for_for_ever(proxy: Proxy) -> None:
     """As a stopped one does, or a pooler that holds the statement back: both keep the connection alive."""
+    given_up = threading.Event()
     with proxy.running() as url:
         database = Database(settings_for(url, database_pool_size=1, statement_timeout_s=0.5, network_timeout_s=2))
         tasks = TaskService(database)
         await tasks.create_task("x")
-        proxy.lose_next_answer(lambda: time.sleep(4))
-        started = time.monotonic()
+        proxy.lose_next_answer(lambda: given_up.wait(PATIENCE_S))
         with pytest.raises(DatabaseUnavailable):
             await tasks.create_task("x")
-        assert 2.4 < time.monotonic() - started < 3.9
+        given_up.set()
         await tasks.create_task("x")
         database.close()
 
@@ -227,8 +234,7 @@ def test_what_the_replica_does_not_have_is_not_acknowledged_by_a_repeat_either()
             answers: list[httpx.Response] = []
             waiting = threading.Thread(target=lambda: answers.append(api.post("/tasks", json={"title": "x"})))
             waiting.start()
-            while not execute(url, "SELECT FROM pg_stat_activity WHERE wait_event = 'SyncRep'"):
-                time.sleep(0.02)
+            wait_until(lambda: execute(url, "SELECT FROM pg_stat_activity WHERE wait_event = 'SyncRep'"))
             os.kill(postgres.pid, signal.SIGQUIT)
             waiting.join()
             [answer] = answers
@@ -253,35 +259,35 @@ async def test_a_write_that_reached_a_replica_is_repeated_on_another_connection(
 
 
 def test_more_callers_than_connections_all_get_an_answer(
-    api: Api, live_app: tuple[FastAPI, str], service_url: URL
+    api: Api, live_app: tuple[FastAPI, str], database_url: URL
 ) -> None:
     app, address = live_app
-    app.state.database = Database(settings_for(service_url, database_pool_size=5))
+    app.state.database = Database(settings_for(database_url, database_pool_size=5))
     api.create_task()
     statuses = call_at_once(f"{address}/tasks", 200)
     assert statuses == [200] * 200
 
 
 def test_with_every_connection_taken_the_answer_is_503_and_health_answers(
-    api: Api, live_app: tuple[FastAPI, str], service_url: URL, database_url: URL
+    api: Api, live_app: tuple[FastAPI, str], database_url: URL, sql: Sql
 ) -> None:
-    app, address = live_app
+    app, _ = live_app
     task = api.create_task()
-    app.state.database = Database(settings_for(service_url, database_pool_size=5, queue_timeout_s=1))
-    holders = [threading.Thread(target=httpx.get, args=(f"{address}/tasks",), kwargs={"timeout": 30}) for _ in range(5)]
+    app.state.database = Database(settings_for(database_url, database_pool_size=5, queue_timeout_s=0.2))
+    holders = [threading.Thread(target=api.list_tasks) for _ in range(5)]
+    waiting = (
+        "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+        " HAVING count(*) = 5"
+    )
     with transaction(database_url, "LOCK TABLE tasks"):
         for holder in holders:
             holder.start()
-        time.sleep(0.3)
+        wait_until(lambda: sql(waiting))
 
-        started = time.monotonic()
         response = api.get("/tasks")
         assert error_of(response, 503)
         assert int(response.headers["Retry-After"]) > 0
-        assert 0.9 < time.monotonic() - started < 3
-        started = time.monotonic()
         data_of(api.get("/health"))
-        assert time.monotonic() - started < 0.1
     for holder in holders:
         holder.join()
     assert api.list_tasks() == [task]
@@ -291,8 +297,9 @@ def test_the_start_waits_for_the_database_and_says_so() -> None:
     with memory_dir() as data_dir:
         with EmbeddedPostgres(data_dir, torture.SETTINGS) as postgres:
             url = postgres.url.render_as_string(hide_password=False)
-        service = Service(MAIN, DATABASE_URL=url)
-        service.wait_for("Waiting for the database")
+        service = Service(MAIN, DATABASE_URL=url, START_TIMEOUT_S=str(PATIENCE_S))
+        # The second line comes five seconds after the first, and eight attempts that are not told of.
+        service.wait_for("Waiting for the database", times=2)
         with EmbeddedPostgres(data_dir, torture.SETTINGS):
             service.wait_until_up().close()
             assert service.stop() == 0
@@ -315,30 +322,18 @@ def test_readiness_follows_the_database_and_liveness_does_not(
     sql("DROP TABLE alembic_version")
     assert "schema" in error_of(api.get("/health/ready"), 503)
     live_app[0].state.database = Database(settings_for(make_url(f"postgresql://x@127.0.0.1:{free_port()}/x")))
-    started = time.monotonic()
     assert "database" in error_of(api.get("/health/ready"), 503)
-    assert time.monotonic() - started < 1
     assert data_of(api.get("/health"))["status"] == "healthy"
 
 
-@needs_pgbouncer
-def test_the_contract_holds_behind_pgbouncer(server_url: URL) -> None:
-    """The contract tests, and those of the statement timeout, in a run of their own through a pooler."""
-    with pgbouncer(server_url) as pooler:
-        run = subprocess.run(
-            [
-                *(sys.executable, "-m", "pytest", "-q", "tests/contract"),
-                *("tests/integration/test_transactions.py", "-k", "contract or takes_too_long or leaves_no_limit"),
-            ],
-            env={
-                **os.environ,
-                "TEST_DATABASE_URL": server_url.render_as_string(hide_password=False),
-                "TEST_POOLER_URL": pooler.render_as_string(hide_password=False),
-            },
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=120,
-        )
-    assert run.returncode == 0, run.stdout[-3000:]
-    assert " passed" in run.stdout
+def test_the_contract_holds_behind_pgbouncer(
+    live_app: tuple[FastAPI, str], pooler_url: URL, clone: Callable[[], AbstractContextManager[URL]]
+) -> None:
+    """Every endpoint, beside its model, through two connections in transaction mode."""
+
+    @contextmanager
+    def pooled_clone() -> Iterator[URL]:
+        with clone() as url:
+            yield pooler_url.set(database=url.database)
+
+    hold_to_model(*live_app, pooled_clone, runs=10, steps=30)

@@ -5,7 +5,6 @@ import re
 import signal
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -21,6 +20,7 @@ from sqlalchemy import URL
 from tests.client import Api, Json
 from tests.conftest import Sql, transaction
 from tests.service import MAIN, environment_of, running
+from tests.waiting import wait_until
 
 UVICORN = [sys.executable, "-m", "uvicorn", "main:app"]
 REQUESTS = "http_server_request_duration_seconds_count"
@@ -36,7 +36,12 @@ def test_every_line_is_json_where_that_is_asked_for(database_url: URL, command: 
         api.head("/api/v1/tasks")
         api.get("/nowhere%0A")
         service.stop()
-    lines: list[Json] = [json.loads(line) for line in service.output.splitlines()]
+    said = service.output.splitlines()
+    if command is UVICORN:
+        # What uvicorn says before the application starts.
+        assert [line.split()[0] for line in said[:2]] == ["INFO:", "INFO:"]
+        said = said[2:]
+    lines: list[Json] = [json.loads(line) for line in said]
     answered = [[line[key] for key in ("method", "route", "status")] for line in lines if "route" in line]
     [mine] = [line for line in lines if line["request_id"] == "one-of-mine"]
     assert answered[-4:] == [
@@ -45,7 +50,7 @@ def test_every_line_is_json_where_that_is_asked_for(database_url: URL, command: 
         ["HEAD", "/tasks", 200],
         ["GET", None, 404],
     ]
-    assert 0 < mine["milliseconds"] < 1000
+    assert mine["milliseconds"] >= 0
     assert (mine["level"], mine["message"][:25]) == ("INFO", "GET /tasks/{task_id} 200 ")
     assert mine["timestamp"].startswith("20")
     assert any(line["logger"] == "uvicorn.error" for line in lines)
@@ -61,7 +66,7 @@ def test_a_person_reads_a_line_for_each_request(database_url: URL, command: list
     line = rf"^{time_and_level} \[one-of-mine\] GET /nowhere%0A 404 \d+\.\d ms$"
     assert re.search(line, service.output, re.MULTILINE)
     assert service.output.count("/nowhere") == 1
-    assert re.search(rf"^{time_and_level} \[-\] Started server process", service.output, re.MULTILINE)
+    assert re.search(rf"^{time_and_level} \[-\] Application startup complete", service.output, re.MULTILINE)
 
 
 def scrape(api: Api) -> dict[str, dict[tuple[str, str, str], float]]:
@@ -74,11 +79,8 @@ def scrape(api: Api) -> dict[str, dict[tuple[str, str, str], float]]:
     return values
 
 
-def wait_until(api: Api, name: str, value: float) -> None:
-    deadline = time.monotonic() + 10
-    while (found := scrape(api)[name][("", "", "")]) != value:
-        assert time.monotonic() < deadline, f"{name} is {found}"
-        time.sleep(0.05)
+def wait_for_metric(api: Api, name: str, value: float) -> None:
+    wait_until(lambda: scrape(api)[name]["", "", ""] == value, lambda: scrape(api)[name])
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])
@@ -109,19 +111,20 @@ def test_the_pool_and_the_repeats_are_measured(database_url: URL, sql: Sql) -> N
         with transaction(database_url, "LOCK TABLE tasks"):
             for thread in threads:
                 thread.start()
-            wait_until(api, USED, 1)
-            wait_until(api, WAITING, 2)
+            wait_for_metric(api, USED, 1)
+            wait_for_metric(api, WAITING, 2)
             assert scrape(api)[REPEATED]["", "", ""] == 0
-            while not sql(
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-                " WHERE wait_event_type = 'Lock' AND datname = current_database()"
-            ):
-                time.sleep(0.02)
-            wait_until(api, REPEATED, 1)
+            wait_until(
+                lambda: sql(
+                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                    " WHERE wait_event_type = 'Lock' AND datname = current_database()"
+                )
+            )
+            wait_for_metric(api, REPEATED, 1)
         for thread in threads:
             thread.join()
-        wait_until(api, USED, 0)
-        wait_until(api, WAITING, 0)
+        wait_for_metric(api, USED, 0)
+        wait_for_metric(api, WAITING, 0)
 
 
 def test_a_worker_that_was_killed_uses_no_connection(database_url: URL) -> None:
@@ -138,14 +141,14 @@ def test_a_worker_that_was_killed_uses_no_connection(database_url: URL) -> None:
         with transaction(database_url, "LOCK TABLE tasks"):
             waiting.start()
             with Api(str(api.base_url)) as another:
-                wait_until(another, USED, 1)
+                wait_for_metric(another, USED, 1)
             for worker in service.family():
                 if any(connection.status == psutil.CONN_ESTABLISHED for connection in worker.net_connections()):
                     worker.send_signal(signal.SIGKILL)
             waiting.join()
         service.wait_for("Application startup complete", times=3)
         with Api(str(api.base_url)) as another:
-            wait_until(another, USED, 0)
+            wait_for_metric(another, USED, 0)
             assert scrape(another)[REQUESTS]["POST", "/tasks", "201"] == before
 
 

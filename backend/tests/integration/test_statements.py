@@ -1,7 +1,7 @@
 """One request, one statement, one round trip; and the indexes that the statements use."""
 
-import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -17,7 +17,7 @@ from src.services.history_service import HistoryService
 from src.services.task_service import TaskService
 from src.utils.json_text import JsonFile
 from tests.client import Api
-from tests.conftest import Sql, settings_for
+from tests.conftest import execute, settings_for
 from tests.proxy import Proxy
 
 
@@ -73,33 +73,27 @@ def test_a_request_that_needs_no_data_does_not_reach_the_database(api: Api, mess
     assert messages == []
 
 
-def test_a_write_to_a_database_far_away_takes_one_round_trip(
-    live_app: tuple[FastAPI, str], api: Api, database_url: URL
-) -> None:
-    app, _ = live_app
-    with Proxy(database_url, delay_s=0.05).running() as url:
-        app.state.database = far_away = Database(settings_for(url, database_pool_size=1))
-        api.create_task()
-        started = time.perf_counter()
-        api.create_task()
-        assert 0.1 <= time.perf_counter() - started < 0.19
-        far_away.close()
+@pytest.fixture(scope="module")
+def many_rows(clone: Callable[[], AbstractContextManager[URL]]) -> Iterator[tuple[URL, UUID]]:
+    """A database of 20,000 tasks of 200 weeks and 60,000 history entries, and one task's id."""
+    with clone() as url:
+        yield url, fill(url)
 
 
-@pytest.fixture
-def many_rows(sql: Sql) -> UUID:
-    """20,000 tasks of 200 weeks and 60,000 history entries; returns one task's id."""
-    sql(
+def fill(url: URL) -> UUID:
+    execute(
+        url,
         "INSERT INTO tasks SELECT gen_random_uuid(), 'Task', NULL, number % 3 = 0, at, at,"
         " CASE WHEN number % 3 = 0 THEN at END"
-        " FROM generate_series(1, 20000) number, LATERAL (SELECT now() - number * interval '100 minutes' AS at) moment"
+        " FROM generate_series(1, 20000) number, LATERAL (SELECT now() - number * interval '100 minutes' AS at) moment",
     )
-    sql(
+    execute(
+        url,
         "INSERT INTO task_history SELECT gen_random_uuid(), id, action, 'x', created_at"
-        " FROM tasks, unnest(ARRAY['CREATED', 'UPDATED', 'COMPLETED']) action"
+        " FROM tasks, unnest(ARRAY['CREATED', 'UPDATED', 'COMPLETED']) action",
     )
-    sql("VACUUM ANALYZE tasks, task_history")
-    [row] = sql("SELECT id FROM tasks LIMIT 1")
+    execute(url, "VACUUM ANALYZE tasks, task_history")
+    [row] = execute(url, "SELECT id FROM tasks LIMIT 1")
     task_id: UUID = row.id
     return task_id
 
@@ -137,9 +131,10 @@ CURSOR = "2026-01-01T00:00:00.000000Z 0b7e1f0a-6f0e-4c2b-9d0e-2f6a5f1c9a11"
         ),
     ],
 )
-async def test_a_statement_reads_by_its_index(database_url: URL, many_rows: UUID, call: Any, index: str) -> None:
-    database = ExplainedDatabase(settings_for(database_url))
-    answer = await call(TaskService(database), HistoryService(database), many_rows)
+async def test_a_statement_reads_by_its_index(many_rows: tuple[URL, UUID], call: Any, index: str) -> None:
+    url, task_id = many_rows
+    database = ExplainedDatabase(settings_for(url))
+    answer = await call(TaskService(database), HistoryService(database), task_id)
     if isinstance(answer, JsonFile):
         answer.close()
     database.close()

@@ -15,6 +15,7 @@ from src.exceptions.errors import DatabaseUnavailable
 from src.services.task_service import TaskService
 from tests.client import Api, error_of
 from tests.conftest import Sql, settings_for, transaction
+from tests.waiting import PATIENCE_S
 
 CHANGES: dict[str, Callable[[Api, str], Any]] = {
     "create": lambda api, _: api.post("/tasks", json={"title": "Other"}),
@@ -115,22 +116,25 @@ def test_the_database_knows_five_actions(sql: Sql) -> None:
 
 
 async def test_a_statement_that_takes_too_long_is_ended_and_undone(
-    database: Database, service_url: URL, database_url: URL, sql: Sql
+    database: Database, direct_or_pooled_url: URL, database_url: URL, sql: Sql
 ) -> None:
     await TaskService(database).create_task("x")
     [task] = sql("SELECT * FROM tasks")
-    impatient = Database(settings_for(service_url, statement_timeout_s=0.2))
+    impatient = Database(settings_for(direct_or_pooled_url, statement_timeout_s=0.2))
     with transaction(database_url, "LOCK TABLE tasks"):
         for call in (TaskService(impatient).mark_complete(task.id), TaskService(impatient).get_all_tasks()):
             with pytest.raises(DatabaseUnavailable):
-                async with asyncio.timeout(5):
+                async with asyncio.timeout(PATIENCE_S):
                     await call
     assert sql("SELECT * FROM tasks") == [task]
     await TaskService(impatient).mark_complete(task.id)
     impatient.close()
 
 
-async def test_a_statement_leaves_no_limit_and_no_transaction_on_its_connection(database: Database, sql: Sql) -> None:
+async def test_a_statement_leaves_no_limit_and_no_transaction_on_its_connection(
+    direct_or_pooled_url: URL, sql: Sql
+) -> None:
+    database = Database(settings_for(direct_or_pooled_url))
     await TaskService(database).create_task("x")
     sql("INSERT INTO tasks SELECT gen_random_uuid(), 'x', NULL, false, now(), now() FROM generate_series(1, 2500)")
     (await TaskService(database).get_all_tasks()).close()
@@ -139,6 +143,7 @@ async def test_a_statement_leaves_no_limit_and_no_transaction_on_its_connection(
     assert await connection.run("SHOW statement_timeout") == [("0",)]
     assert await connection.run("SELECT pg_current_xact_id_if_assigned(), count(*) FROM pg_cursors") == [(None, 0)]
     database.pool.release(connection)
+    database.close()
 
 
 async def test_a_caller_who_gives_up_leaves_no_connection_in_the_middle_of_its_statement(database: Database) -> None:

@@ -1,5 +1,6 @@
 """A client in TypeScript, with no types but those of `openapi.json`, against the live service."""
 
+import os
 import re
 import shutil
 import subprocess
@@ -8,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from config import BACKEND
+from tests import CALLERS_NETWORK
 from tests.client import Api
 
 NPM = shutil.which("npm")
@@ -18,14 +20,13 @@ def test_a_typed_client_compiles_and_walks_through_a_tasks_life(api: Api, tmp_pa
     client = shutil.copytree(BACKEND / "tests" / "typescript", tmp_path / "client")
 
     def run(*command: str) -> None:
-        done = subprocess.run(command, check=False, cwd=client, capture_output=True, text=True, timeout=300)
+        # As the caller's machine reaches the registry, through a proxy for example.
+        done = subprocess.run(
+            command, check=False, cwd=client, env={**CALLERS_NETWORK, **os.environ}, capture_output=True, text=True
+        )
         if re.search(r"npm (error|ERR!) network", done.stderr):
             pytest.skip("needs the npm registry")
         assert done.returncode == 0, done.stdout + done.stderr
-
-    # What the README shows must compile too.
-    [shown] = re.findall(r"```ts\n(.*?)```", (BACKEND.parent / "README.md").read_text(), re.DOTALL)
-    (client / "readme.ts").write_text(f"declare function showToast(text: string): void;\n{shown}")
 
     run("npm", "ci", "--no-audit", "--no-fund", "--prefer-offline")
     run("npx", "openapi-typescript", str(BACKEND / "openapi.json"), "--output", "api.d.ts")

@@ -32,9 +32,12 @@ ALLOWED = {
         "src.schemas",
         "src.models.task_history",
         "src.database.database",
+        "src.database.embedded_programs",
         "src.database.migrate",
+        "src.database.provision",
         "src.utils",
         "src.exceptions",
+        "config",
     },
 }
 

@@ -1,0 +1,151 @@
+"""What the application does before its first request and after its last one."""
+
+import gc
+import logging
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
+from types import FrameType
+
+from fastapi import FastAPI
+from starlette.middleware import Middleware
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from config import ConfigurationError, Settings
+from src.database.database import Database
+from src.database.embedded_programs import EmbeddedPostgresError
+from src.database.migrate import check_replica, prepare_schema
+from src.database.provision import provided_database
+from src.utils.metrics import DIRECTORY_VARIABLE
+from src.utils.processes import end_with_parent, fellow_workers
+from src.utils.traces import configure_traces
+
+log = logging.getLogger(__name__)
+
+# A start that ends with one of these has failed for a reason that its message tells in one sentence.
+START_FAILURES = (ConfigurationError, EmbeddedPostgresError)
+
+
+class BeforeStart:
+    """Stands where the middleware will be once the settings are known: when the application starts.
+
+    Until then it lets nothing but the start itself through.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "lifespan":
+            raise RuntimeError(
+                "The application has not started: write `with TestClient(app) as client:`, or, around another client,"
+                " `async with app.router.lifespan_context(app):`."
+            )
+
+        async def send_sentence(message: Message) -> None:
+            error = sys.exception()
+            if message["type"] == "lifespan.startup.failed" and isinstance(error, START_FAILURES):
+                # Starlette would have the server print a traceback.
+                message = {**message, "message": str(error)}
+            await send(message)
+
+        # FastAPI sets up its traces as the start begins.
+        configure_traces()
+        await self.app(scope, receive, send_sentence)
+
+
+@contextmanager
+def started(app: FastAPI, settings: Settings, middleware: Sequence[Middleware]) -> Iterator[None]:
+    """Make the database ready, and have `app` serve from it through `middleware`, until the block is left.
+
+    Raises one of `START_FAILURES`.
+    """
+    with ExitStack() as stack:
+        with _ended_by_signals():
+            _take_place_among_workers(settings)
+            ready, data = stack.enter_context(provided_database(settings))
+            prepare_schema(ready)
+            check_replica(ready)
+        if settings.database_url is None:
+            log.info("The data is in %s", data)
+        app.state.database = stack.enter_context(closing(Database(ready)))
+        app.state.replica = None
+        if ready.database_read_url is not None:
+            replica = Database(ready.model_copy(update={"database_url": ready.database_read_url}), "replica")
+            app.state.replica = stack.enter_context(closing(replica))
+        stack.enter_context(_served_through(app, middleware))
+        stack.enter_context(_long_lived_objects())
+        yield
+
+
+def _take_place_among_workers(settings: Settings) -> None:
+    """Do as a worker does that a supervisor such as uvicorn's has started, where this process is one."""
+    supervisor = multiprocessing.parent_process()
+    if supervisor is None:
+        return
+    # It would otherwise keep the port when its parent is killed.
+    end_with_parent(signal.SIGTERM)
+    if not supervisor.is_alive():
+        raise ConfigurationError("The process that started this worker is gone.")
+    if not fellow_workers():
+        return
+    if settings.database_url is None:
+        raise ConfigurationError(
+            "DATABASE_URL is not set, and several workers cannot each run the embedded PostgreSQL: set it, or start"
+            " them with `python main.py` and WORKERS."
+        )
+    if DIRECTORY_VARIABLE not in os.environ:
+        log.warning("/metrics tells of one worker; set %s to an empty directory", DIRECTORY_VARIABLE)
+
+
+@contextmanager
+def _ended_by_signals() -> Iterator[None]:
+    """Let SIGTERM and Ctrl-C end a start that waits for its database: uvicorn would only note them until then."""
+
+    def end(signal_number: int, frame: FrameType | None) -> None:
+        raise ConfigurationError(f"{signal.Signals(signal_number).name} ended the start.")
+
+    if threading.current_thread() is not threading.main_thread():
+        # Signals are handled on the main thread, by somebody else.
+        yield
+        return
+    handlers = {which: signal.signal(which, end) for which in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for which, handler in handlers.items():
+            signal.signal(which, handler)
+
+
+@contextmanager
+def _served_through(app: FastAPI, middleware: Sequence[Middleware]) -> Iterator[None]:
+    """Put `middleware` where `BeforeStart` stands, until the block is left: the application may start again.
+
+    Middleware that somebody adds stands in front of it.
+    """
+    *added, before_start = app.user_middleware
+    app.user_middleware = [*added, *middleware]
+    app.middleware_stack = app.build_middleware_stack()
+    app.user_middleware = [*added, before_start]
+    try:
+        yield
+    finally:
+        app.middleware_stack = None
+
+
+@contextmanager
+def _long_lived_objects() -> Iterator[None]:
+    """Tell the garbage collector that what is there now is there to stay, until the block is left.
+
+    Otherwise it would walk through all of it again and again, for a fifth of the time of a request.
+    """
+    gc.collect()
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()

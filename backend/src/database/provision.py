@@ -1,0 +1,24 @@
+"""The database that a process works on: the configured one, or the embedded one, for as long as it is needed."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from config import BACKEND, ConfigurationError, Settings
+from src.database.embedded import EmbeddedPostgres, default_data_dir
+
+
+@contextmanager
+def provided_database(settings: Settings) -> Iterator[tuple[Settings, str]]:
+    """Yield `settings` with a DATABASE_URL, and a line that tells a person where the data is.
+
+    Without a DATABASE_URL the embedded PostgreSQL runs until the block is left. Raises
+    `ConfigurationError` and `EmbeddedPostgresError`, each with one sentence for the operator.
+    """
+    if settings.database_url is not None:
+        yield settings, settings.database_url.render_as_string(hide_password=True)
+        return
+    if settings.database_read_url is not None:
+        raise ConfigurationError("DATABASE_READ_URL is set, and DATABASE_URL, whose replica it should be, is not.")
+    with EmbeddedPostgres(settings.data_dir or default_data_dir(BACKEND.parent)) as postgres:
+        url = {"database_url": postgres.url}
+        yield settings.model_copy(update=url), f"{postgres.data_dir} (look inside: {postgres.psql_command})"

@@ -1,0 +1,19 @@
+"""Waiting for what must happen, on however busy a machine."""
+
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+# So long that only what never happens takes longer.
+PATIENCE_S = 180.0
+
+ValueT = TypeVar("ValueT")
+
+
+def wait_until(look: Callable[[], ValueT], otherwise: Callable[[], object] = lambda: None) -> ValueT:
+    """Return what `look` finds, once it finds something true. `otherwise` says what there was instead."""
+    deadline = time.monotonic() + PATIENCE_S
+    while not (found := look()):
+        assert time.monotonic() < deadline, f"It did not happen: {otherwise()}"
+        time.sleep(0.02)
+    return found
