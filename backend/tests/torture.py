@@ -23,7 +23,7 @@ from main import create_app
 from src.database.embedded import NOT_DURABLE, EmbeddedPostgres
 from src.database.migrate import prepare_schema
 from tests.client import Api
-from tests.conftest import execute, memory_dir, serve, settings_for
+from tests.conftest import cluster_dir, execute, serve, settings_for
 from tests.fuzz import Fuzzer
 from tests.load import Writers, audit
 from tests.model import hold_to_model
@@ -51,7 +51,7 @@ class Outcome(NamedTuple):
 
 def restart_database(rounds: int, *, through_pgbouncer: bool = False) -> Outcome:
     """Restart the database at once, as `pg_ctl restart -m immediate` does, again and again."""
-    with memory_dir() as data_dir, EmbeddedPostgres(data_dir, SETTINGS) as postgres:
+    with cluster_dir() as data_dir, EmbeddedPostgres(data_dir, SETTINGS) as postgres:
         url = postgres.url
         with pgbouncer(url) if through_pgbouncer else nullcontext(url) as front:
             with running(MAIN, BACKEND, DATABASE_URL=environment_of(front), **PATIENT) as (service, _):
@@ -69,7 +69,7 @@ def restart_database(rounds: int, *, through_pgbouncer: bool = False) -> Outcome
 
 def kill_service(rounds: int) -> Outcome:
     """Kill the service with SIGKILL, again and again."""
-    with memory_dir() as data_dir, EmbeddedPostgres(data_dir, SETTINGS) as postgres:
+    with cluster_dir() as data_dir, EmbeddedPostgres(data_dir, SETTINGS) as postgres:
         outcomes = []
         for _ in range(rounds):
             with _service(postgres.url) as service, Writers(f"http://127.0.0.1:{service.port}") as writers:
@@ -82,7 +82,7 @@ def kill_service(rounds: int) -> Outcome:
 
 def terminate_service(rounds: int) -> Outcome:
     """Stop the service with SIGTERM; a connection that breaks then counts as an error."""
-    with memory_dir() as data_dir, EmbeddedPostgres(data_dir, SETTINGS) as postgres:
+    with cluster_dir() as data_dir, EmbeddedPostgres(data_dir, SETTINGS) as postgres:
         outcomes = []
         for _ in range(rounds):
             with (
@@ -116,7 +116,7 @@ def _outcome(url: URL, writers: Writers, broken: int = 0) -> Outcome:
 
 def race_for_a_task(rounds: int) -> Outcome:
     """Let 1,000 callers in all, 50 at a time, complete, reopen, edit and delete one task."""
-    with memory_dir() as data_dir, EmbeddedPostgres(data_dir, SETTINGS) as postgres:
+    with cluster_dir() as data_dir, EmbeddedPostgres(data_dir, SETTINGS) as postgres:
         changes = 0
         errors = 0
         with _service(postgres.url) as service, Api(f"http://127.0.0.1:{service.port}") as api:
@@ -155,7 +155,7 @@ CHECKS: list[tuple[str, Callable[[int], Outcome], int]] = [
 
 def fuzz(requests: int) -> str:
     """Send raw requests, and say how much the service's memory grew after the first tenth of them."""
-    with memory_dir() as data_dir, EmbeddedPostgres(data_dir, SETTINGS) as postgres, _service(postgres.url) as service:
+    with cluster_dir() as data_dir, EmbeddedPostgres(data_dir, SETTINGS) as postgres, _service(postgres.url) as service:
         process = psutil.Process(service.process.pid)
         fuzzer = Fuzzer("127.0.0.1", service.port, seed=1)
         fuzzer.run(requests // 10)
@@ -167,7 +167,7 @@ def fuzz(requests: int) -> str:
 
 def model(runs: int, steps: int) -> str:
     """Hold the API to its model, on a server and a database of its own."""
-    with memory_dir() as data_dir, EmbeddedPostgres(data_dir, NOT_DURABLE) as postgres:
+    with cluster_dir() as data_dir, EmbeddedPostgres(data_dir, NOT_DURABLE) as postgres:
         prepare_schema(settings_for(postgres.url))
         template = postgres.url.set(database="template")
         execute(postgres.url, "CREATE DATABASE template")

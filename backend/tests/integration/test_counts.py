@@ -125,7 +125,7 @@ def test_the_counts_are_exact_at_every_moment_of_a_storm(database_url: URL, sql:
     snapshots = create_engine(database_url, poolclass=NullPool, isolation_level="REPEATABLE READ")
     for writer in writers:
         writer.start()
-    deadline = time.monotonic() + 4
+    deadline = time.monotonic() + 2
     while time.monotonic() < deadline:
         with snapshots.connect() as connection:
             assert connection.execute(text(MISCOUNTED)).all() == []

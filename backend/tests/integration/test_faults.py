@@ -21,7 +21,7 @@ from src.exceptions.errors import DatabaseUnavailable
 from src.services.task_service import TaskService
 from tests import torture
 from tests.client import Api, data_of, error_of
-from tests.conftest import Sql, execute, memory_dir, settings_for, transaction
+from tests.conftest import Sql, cluster_dir, execute, settings_for, transaction
 from tests.model import hold_to_model
 from tests.pgbouncer import PROGRAM as PGBOUNCER
 from tests.proxy import Proxy
@@ -37,20 +37,20 @@ def assert_flawless(outcome: torture.Outcome) -> None:
 
 
 def test_restarts_of_the_database_are_not_noticed() -> None:
-    assert_flawless(torture.restart_database(5))
+    assert_flawless(torture.restart_database(3))
 
 
 @needs_pgbouncer
 def test_restarts_of_the_database_behind_pgbouncer_are_not_noticed() -> None:
-    assert_flawless(torture.restart_database(5, through_pgbouncer=True))
+    assert_flawless(torture.restart_database(3, through_pgbouncer=True))
 
 
 def test_a_kill_of_the_service_loses_nothing_that_was_acknowledged() -> None:
-    assert_flawless(torture.kill_service(3))
+    assert_flawless(torture.kill_service(2))
 
 
 def test_requests_in_flight_outlive_sigterm() -> None:
-    assert_flawless(torture.terminate_service(3))
+    assert_flawless(torture.terminate_service(2))
 
 
 def test_a_thousand_racing_callers_leave_a_legal_history() -> None:
@@ -60,7 +60,7 @@ def test_a_thousand_racing_callers_leave_a_legal_history() -> None:
 def test_sixty_callers_who_outlast_a_restart_all_get_their_answer() -> None:
     """More callers than connections wait out a database that is away for a moment."""
     with (
-        memory_dir() as data_dir,
+        cluster_dir() as data_dir,
         EmbeddedPostgres(data_dir, torture.SETTINGS) as postgres,
         running(MAIN, BACKEND, DATABASE_URL=environment_of(postgres.url), **torture.PATIENT) as (service, api),
     ):
@@ -226,7 +226,7 @@ async def test_a_deadlock_is_repeated(database: Database, sql: Sql) -> None:
 def test_what_the_replica_does_not_have_is_not_acknowledged_by_a_repeat_either() -> None:
     """A read does not wait for a synchronous replica, and would show what the primary alone has committed."""
     limits = {"STATEMENT_TIMEOUT_S": "1", "NETWORK_TIMEOUT_S": "2"}
-    with memory_dir() as data_dir, EmbeddedPostgres(data_dir, torture.SETTINGS) as postgres:
+    with cluster_dir() as data_dir, EmbeddedPostgres(data_dir, torture.SETTINGS) as postgres:
         url = postgres.url
         with running(MAIN, BACKEND, DATABASE_URL=environment_of(url), **limits) as (_, api):
             execute(url, "ALTER SYSTEM SET synchronous_standby_names = '*'")
@@ -294,7 +294,7 @@ def test_with_every_connection_taken_the_answer_is_503_and_health_answers(
 
 
 def test_the_start_waits_for_the_database_and_says_so() -> None:
-    with memory_dir() as data_dir:
+    with cluster_dir() as data_dir:
         with EmbeddedPostgres(data_dir, torture.SETTINGS) as postgres:
             url = postgres.url.render_as_string(hide_password=False)
         service = Service(MAIN, DATABASE_URL=url, START_TIMEOUT_S=str(PATIENCE_S))

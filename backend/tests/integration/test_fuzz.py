@@ -25,7 +25,7 @@ def test_the_api_is_what_its_openapi_document_says(api: Api, tmp_path: Path) -> 
     run = subprocess.run(
         [
             *(sys.executable, "-m", "schemathesis.cli", "run", f"{api.base_url}/openapi.json"),
-            *("--checks", "all", "--max-examples", "15", "--seed", "1", "--no-color"),
+            *("--checks", "all", "--max-examples", "10", "--seed", "1", "--no-color"),
         ],
         cwd=tmp_path,
         capture_output=True,

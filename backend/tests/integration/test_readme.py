@@ -16,7 +16,7 @@ from sqlalchemy import URL
 
 from config import BACKEND
 from tests import CALLERS_NETWORK
-from tests.conftest import memory_dir
+from tests.conftest import cluster_dir
 from tests.readme import Block, readme_blocks
 from tests.service import Service, environment_of
 
@@ -157,7 +157,7 @@ def reader(checkout: Path, database_url: URL, server_url: URL, empty_database: C
         ),
         "postgresql://user:password@localhost/postgres": environment_of(server_url),
     }
-    with memory_dir() as data_dir:
+    with cluster_dir() as data_dir:
         reader = Reader(checkout, data_dir, replacements)
         yield reader
         reader.stop()

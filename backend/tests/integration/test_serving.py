@@ -13,13 +13,14 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import httpx
 import pytest
 from sqlalchemy import URL
 
 from config import BACKEND
+from main import main
 from src.models.task_history import ActionType
-from tests.conftest import memory_dir
+from tests.client import Api
+from tests.conftest import cluster_dir
 from tests.service import MAIN, Service, environment_of, running
 
 
@@ -33,7 +34,7 @@ def fails(command: list[str], environment: dict[str, str]) -> str:
 
 @pytest.fixture
 def data_dir() -> Iterator[Path]:
-    with memory_dir() as directory:
+    with cluster_dir() as directory:
         yield directory
 
 
@@ -47,15 +48,10 @@ def test_it_says_where_everything_is(data_dir: Path) -> None:
         [(printed, psql)] = re.findall(r"^Data:  (.+) \(look inside: (.+)\)$", service.output, re.MULTILINE)
         command = [*shlex.split(psql), "-Atc", "SELECT title FROM tasks"]
         looked = subprocess.run(command, check=True, capture_output=True, text=True)
+        # So is who has the data already.
+        second = fails(MAIN, {"DATA_DIR": str(data_dir)})
     assert (printed, looked.stdout) == (str(data_dir), "Buy groceries\n")
-
-
-def test_the_data_is_still_there_after_a_stop(data_dir: Path) -> None:
-    with running(MAIN, DATA_DIR=str(data_dir)) as (_, api):
-        task = api.create_task()
-        api.complete_task(task["id"])
-    with running(MAIN, DATA_DIR=str(data_dir)) as (_, api):
-        assert [entry["action_type"] for entry in api.history_of(task["id"])] == ["CREATED", "COMPLETED"]
+    assert f"in use by another run (process {service.process.pid})" in second
 
 
 def test_help_and_the_document_need_no_database() -> None:
@@ -65,14 +61,19 @@ def test_help_and_the_document_need_no_database() -> None:
         assert said in service.output
 
 
-@pytest.mark.parametrize("workers", ["1", "2"])
-@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
-def test_it_stops_cleanly_and_leaves_no_process(data_dir: Path, how: signal.Signals, workers: str) -> None:
-    with running(MAIN, DATA_DIR=str(data_dir), WORKERS=workers) as (service, api):
-        api.create_task()
-        assert len(service.family()) > 1
-        assert service.stop(how) == 0
-    assert "Traceback" not in service.output
+@pytest.mark.parametrize(("how", "workers"), [(signal.SIGTERM, "1"), (signal.SIGINT, "2")])
+def test_it_stops_cleanly_and_leaves_no_process_but_all_data(data_dir: Path, how: signal.Signals, workers: str) -> None:
+    for tasks in (20, 40):
+        with running(MAIN, DATA_DIR=str(data_dir), WORKERS=workers) as (service, api):
+            service.wait_for("Application startup complete", times=int(workers))
+            for _ in range(20):
+                # A connection for each, so that every worker gets some.
+                with Api(str(api.base_url)) as another:
+                    another.create_task()
+            assert len(api.list_tasks()) == api.history()["pagination"]["total_count"] == tasks
+            assert len(service.family()) > 1
+            assert service.stop(how) == 0
+        assert "Traceback" not in service.output
 
 
 def test_a_connection_that_was_idle_for_a_while_still_serves(database_url: URL) -> None:
@@ -97,15 +98,6 @@ def test_what_it_acknowledged_outlives_a_kill(data_dir: Path, workers: str) -> N
     with running(MAIN, DATA_DIR=str(data_dir)) as (_, api):
         assert api.list_tasks() == tasks[::-1]
         assert api.history()["pagination"]["total_count"] == 20
-
-
-def test_several_workers_serve_one_database(data_dir: Path) -> None:
-    with running(MAIN, DATA_DIR=str(data_dir), WORKERS="2") as (service, api):
-        service.wait_for("Application startup complete", times=2)
-        for number in range(20):
-            with httpx.Client(base_url=api.base_url) as another_connection:
-                another_connection.post("/tasks", json={"title": f"Task {number}"})
-        assert len(api.list_tasks()) == 20
 
 
 def test_a_demo_fills_it_with_a_month_of_tasks(database_url: URL) -> None:
@@ -140,19 +132,10 @@ def test_a_demo_without_a_service_says_how_to_start_one() -> None:
     assert f"No service answers at http://127.0.0.1:{demo.port}; start one with `make run`" in demo.output
 
 
-def test_a_second_one_on_the_same_data_says_so(data_dir: Path) -> None:
-    with running(MAIN, DATA_DIR=str(data_dir)) as (service, _):
-        sentence = fails(MAIN, {"DATA_DIR": str(data_dir)})
-        assert f"in use by another run (process {service.process.pid})" in sentence
-
-
-@pytest.mark.parametrize("workers", ["1", "2"])
-def test_a_port_that_is_taken_is_named_and_nothing_is_announced(database_url: URL, workers: str) -> None:
+def test_a_port_that_is_taken_is_named_and_nothing_is_announced(database_url: URL) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
-        service = Service(MAIN, DATABASE_URL=environment_of(database_url), PORT=port, WORKERS=workers)
-        assert service.wait() != 0
-    [said] = service.output.splitlines()
+        said = fails(MAIN, {"DATABASE_URL": environment_of(database_url), "PORT": port})
     assert said == f"Port {port} of 127.0.0.1 is in use by another program; stop that one, or set PORT to a free one."
 
 
@@ -166,10 +149,9 @@ def test_settings_come_from_the_env_file_too(tmp_path: Path, database_url: URL) 
         assert response.headers["Access-Control-Allow-Origin"] == "https://app.example"
 
 
-@pytest.mark.parametrize("workers", ["1", "2"])
-def test_uvicorn_serves_it_with_a_database_url(database_url: URL, workers: str) -> None:
+def test_several_workers_of_uvicorn_serve_it_with_a_database_url(database_url: URL) -> None:
     url = environment_of(database_url)
-    command = [sys.executable, "-m", "uvicorn", "main:app", "--workers", workers]
+    command = [sys.executable, "-m", "uvicorn", "main:app", "--workers", "2"]
     with running(command, DATABASE_URL=url) as (service, api):
         api.create_task()
         service.stop()
@@ -201,9 +183,23 @@ def test_several_workers_of_uvicorn_without_a_database_url_say_how_to_start(data
         ({"FRONTEND_URL": "*"}, "FRONTEND_URL: must be origins such as"),
     ],
 )
-def test_a_wrong_configuration_is_refused_in_one_sentence(environment: dict[str, str], sentence: str) -> None:
-    said = fails(MAIN, environment)
+def test_a_wrong_configuration_is_refused_in_one_sentence(
+    monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], sentence: str
+) -> None:
+    monkeypatch.setattr(sys, "argv", MAIN[1:])
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    handler = signal.getsignal(signal.SIGTERM)
+    try:
+        with pytest.raises(SystemExit) as raised:
+            main()
+    finally:
+        signal.signal(signal.SIGTERM, handler)
+    # Which Python prints, and ends with 1.
+    said = raised.value.code
+    assert isinstance(said, str)
     assert said.startswith(sentence)
+    assert "\n" not in said
     assert "hunter2" not in said
 
 
