@@ -23,7 +23,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import Mount, Router
 from uvicorn.supervisors import Multiprocess
 
-from config import LogFormat, Settings, describe_settings, load_settings
+from config import ENV_FILE_VARIABLE, LogFormat, Settings, describe_settings, load_settings
 from src.api import metrics, v1
 from src.api.middleware import BodyLimit, HeadAsGet, Observed, UnexpectedErrors
 from src.api.openapi import complete_document
@@ -118,7 +118,8 @@ def main() -> None:
         prog="python main.py",
         description=main.__doc__,
         epilog=f"environment variables, with their defaults (backend/.env sets them too):\n\n{describe_settings()}\n\n"
-        "Traces go where OpenTelemetry's own variable OTEL_EXPORTER_OTLP_ENDPOINT says (not in backend/.env).",
+        f"{ENV_FILE_VARIABLE} names another file than backend/.env. Traces go where OpenTelemetry's own variable"
+        " OTEL_EXPORTER_OTLP_ENDPOINT says (not in a file).",
         formatter_class=RawDescriptionHelpFormatter,
     )
     parser.add_argument("--openapi", action="store_true", help="print the OpenAPI document, and serve nothing")

@@ -1,14 +1,12 @@
 """The HTTP server, uvicorn, with a start that takes its port first, and a stop that serves what has reached it."""
 
 import asyncio
-import ctypes
 import errno
 import os
 import socket
-import struct
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
@@ -64,9 +62,9 @@ class PatientProtocol(HttpToolsProtocol):
 class PatientServer(uvicorn.Server):
     """Accepts every connection that was opened before the service stops.
 
-    To close a listening socket resets the connections that wait to be accepted. So no new one may be
-    begun while these are taken. Where the kernel cannot see to that (it can on Linux), those that
-    arrive between the last look into the queue and the end of the socket are still reset.
+    To close a listening socket resets the connections that wait to be accepted, so new ones are refused
+    while those are taken. Where the kernel cannot do so, the connections that arrive between the last
+    look into the queue and the end of the socket are still reset.
     """
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
@@ -100,25 +98,15 @@ class PatientServer(uvicorn.Server):
 
 
 def _refuse_new_connections(listener: socket.socket) -> None:
-    """Have the kernel ignore who asks `listener` for a connection from now on, on Linux.
+    """Have the kernel refuse who asks `listener` for a connection from now on, where it can: on Linux, from 5.7.
 
-    The caller's kernel asks again a second later, and is refused, as nobody listens any more. What has
-    begun already is not touched. The filter reads the flags of TCP's header, whose 14th byte they are:
-    https://www.kernel.org/doc/html/latest/networking/filter.html.
+    It is bound to a network interface that does not exist, so that nobody comes from there. What has
+    begun already is not touched (socket(7), SO_BINDTODEVICE).
     """
-    if sys.platform != "linux":
-        return
-    syn, ack = 0x02, 0x10
-    program = [
-        (0x30, 0, 0, 13),  # Load the byte.
-        (0x54, 0, 0, syn | ack),  # Keep two of its bits.
-        (0x15, 0, 1, syn),  # Is it the first packet of a connection?
-        (0x06, 0, 0, 0),  # It is: drop it.
-        (0x06, 0, 0, 0xFFFFFFFF),  # It is not: let all of it pass.
-    ]
-    code = ctypes.create_string_buffer(b"".join(struct.pack("=HBBI", *instruction) for instruction in program))
-    so_attach_filter = 26  # <asm-generic/socket.h>
-    listener.setsockopt(socket.SOL_SOCKET, so_attach_filter, struct.pack("HP", len(program), ctypes.addressof(code)))
+    if sys.platform == "linux":
+        so_bindtoifindex = 62  # <asm-generic/socket.h>
+        with suppress(OSError):
+            listener.setsockopt(socket.SOL_SOCKET, so_bindtoifindex, 2**31 - 1)
 
 
 @contextmanager

@@ -5,18 +5,21 @@ import subprocess
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import URL, NullPool, create_engine
+from sqlalchemy import URL, NullPool, create_engine, make_url
 
 import src.models
 from config import BACKEND, ConfigurationError
+from src.database import migrate
 from src.database.base import Base
 from src.database.migrate import prepare_schema
 from tests.conftest import Sql, execute, settings_for
+from tests.service import free_port
 
 TABLES = "'tasks'::regclass, 'task_history'::regclass, 'counts'::regclass, 'count_changes'::regclass"
 DEFINITIONS = {
@@ -95,6 +98,25 @@ def test_a_database_without_schema_is_migrated_at_start(empty_database: Callable
     prepare_schema(settings_for(url))
     assert "tasks" in tables(url)
     prepare_schema(settings_for(url))
+
+
+def test_a_start_that_waits_says_so_at_first_and_every_five_seconds(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    nowhere = settings_for(make_url(f"postgresql://x@127.0.0.1:{free_port()}/x"), start_timeout_s=12)
+    now = 100.0
+
+    def sleep(seconds: float) -> None:
+        nonlocal now
+        now += seconds
+
+    monkeypatch.setattr(migrate, "time", SimpleNamespace(monotonic=lambda: now, sleep=sleep))
+
+    with pytest.raises(ConfigurationError, match=r"^The database cannot be used: connection to server"):
+        prepare_schema(nowhere)
+
+    assert now > 112
+    assert [message.partition(": ")[0] for message in caplog.messages] == ["Waiting for the database"] * 3
 
 
 def test_of_many_that_start_at_once_one_migrates(empty_database: Callable[[], URL]) -> None:
