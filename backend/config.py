@@ -187,8 +187,11 @@ def describe_settings() -> str:
 
 def load_settings() -> Settings:
     """Read the settings; raises `ConfigurationError` naming each variable that is wrong."""
+    named = os.environ.get(ENV_FILE_VARIABLE)
+    if named and not Path(named).exists():
+        raise ConfigurationError(f"{ENV_FILE_VARIABLE} names {named}, which does not exist.")
     try:
-        return Settings(_env_file=os.environ.get(ENV_FILE_VARIABLE) or BACKEND / ".env")
+        return Settings(_env_file=named or BACKEND / ".env")
     except ValidationError as error:
         # A message never repeats the value: DATABASE_URL may hold a password.
         problems = (

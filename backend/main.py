@@ -21,6 +21,7 @@ from fastapi_offline import FastAPIOffline
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import Mount, Router
+from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors import Multiprocess
 
 from config import ENV_FILE_VARIABLE, LogFormat, Settings, describe_settings, load_settings
@@ -40,21 +41,20 @@ log = logging.getLogger(__name__)
 
 # How much longer than a statement a request may take to finish when the service stops.
 _SHUTDOWN_MARGIN_S = 5
+# How long a worker may say nothing before it is replaced.
+_WORKER_TIMEOUT_S = 60
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
-    """Return the application. To make it does nothing else: when it starts, it makes its database ready.
+    """Return the application. Making it does nothing else: it makes its database ready when it starts.
 
-    It reads its settings from the environment then, unless they are given. It may start again
-    after it has ended, as it does from test to test.
+    Unless `settings` are given, it reads them from the environment at each start. It may start
+    again after it has ended, as it does from test to test.
     """
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         now = settings or _configured()
-        app.state.requires_key = bool(now.api_key)
-        # Made anew when it is asked for.
-        app.openapi_schema = None
         with started(app, now, _middleware(now)):
             yield
 
@@ -148,7 +148,7 @@ def _configured() -> Settings:
 
 def _serve(settings: Settings) -> None:
     address = f"http://{f'[{settings.host}]' if ':' in settings.host else settings.host}:{settings.port}"
-    # The port is taken first and listened to last: nothing is begun in vain, and nobody is called too early.
+    # Take the port first: a start that cannot listen does nothing else.
     with bound_sockets(settings.host, settings.port) as sockets, provided_database(settings) as (ready, data):
         prepare_schema(ready)
         if not settings.api_key and not _is_loopback(settings.host):
@@ -170,7 +170,10 @@ def _run_workers(settings: Settings, sockets: list[socket.socket]) -> None:
     with TemporaryDirectory(prefix=f"task-backend-metrics-{os.getpid()}-") as directory:
         os.environ[DIRECTORY_VARIABLE] = directory
         config = uvicorn.Config("main:app", workers=settings.workers, **_server_options(settings))
-        Multiprocess(config, sockets).run()
+        supervisor = Multiprocess(config, sockets)
+        supervisor.run()
+    if any(worker.exitcode == STARTUP_FAILURE for worker in supervisor.processes):
+        sys.exit(STARTUP_FAILURE)
 
 
 def _server_options(settings: Settings) -> dict[str, Any]:
@@ -183,6 +186,8 @@ def _server_options(settings: Settings) -> dict[str, Any]:
         "timeout_keep_alive": KEEP_ALIVE_S,
         # Nothing here asks for the caller's address.
         "proxy_headers": False,
+        # A worker answers only once it has imported everything, which takes a busy machine its time.
+        "timeout_worker_healthcheck": _WORKER_TIMEOUT_S,
         "timeout_graceful_shutdown": round(settings.statement_timeout_s) + _SHUTDOWN_MARGIN_S,
     }
 

@@ -1,13 +1,15 @@
 """The service as a process, started and stopped as a person does."""
 
 import os
+import random
 import signal
 import socket
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from itertools import count
 from pathlib import Path
 
 import httpx
@@ -21,10 +23,16 @@ from tests.waiting import PATIENCE_S, wait_until
 MAIN = [sys.executable, "main.py"]
 
 
+# Below the ports that the kernel hands out, so that nothing takes one between this and its use.
+_ports = count(random.randrange(10_000, 30_000))  # noqa: S311  # No secret.
+
+
 def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
+    """Return a port that nothing listens on, and that no other test is told."""
+    while True:
+        port = 10_000 + next(_ports) % 20_000
+        with suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
 
 
 def environment_of(url: URL) -> str:

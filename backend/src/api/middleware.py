@@ -40,8 +40,10 @@ class Observed:
         started = time.perf_counter()
         status: int | None = None
         method = scope["method"]
-        if scope["path"].endswith("/"):
-            scope = {**scope, "path": scope["path"].removesuffix("/") or "/"}
+        path = scope["path"].removesuffix("/")
+        # The route `/` is a slash after the path under which a server puts the application.
+        if path != scope["path"] and path != scope.get("root_path", ""):
+            scope = {**scope, "path": path}
         given = dict(scope["headers"]).get(b"x-request-id", b"").decode("latin-1")
         name = given if _REQUEST_ID.fullmatch(given) else f"{random.getrandbits(128):032x}"  # No secret.
         request_id.set(name)

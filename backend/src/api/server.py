@@ -98,10 +98,10 @@ class PatientServer(uvicorn.Server):
 
 
 def _refuse_new_connections(listener: socket.socket) -> None:
-    """Have the kernel refuse who asks `listener` for a connection from now on, where it can: on Linux, from 5.7.
+    """Have the kernel refuse new connections to `listener`, where it can: on Linux, from 5.7.
 
-    It is bound to a network interface that does not exist, so that nobody comes from there. What has
-    begun already is not touched (socket(7), SO_BINDTODEVICE).
+    The socket is bound to a network interface that does not exist, so that no packet comes from there.
+    Connections that have begun go on (socket(7), SO_BINDTODEVICE).
     """
     if sys.platform == "linux":
         so_bindtoifindex = 62  # <asm-generic/socket.h>
@@ -117,8 +117,9 @@ def bound_sockets(host: str, port: int) -> Iterator[list[socket.socket]]:
     """
     with ExitStack() as stack:
         with _failures_that_name(host, port):
-            found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
             sockets = []
+            unusable: OSError | None = None
+            found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
             for family, kind, protocol, _, address in dict.fromkeys(found):
                 try:
                     each = stack.enter_context(socket.socket(family, kind, protocol))
@@ -128,10 +129,13 @@ def bound_sockets(host: str, port: int) -> Iterator[list[socket.socket]]:
                     each.bind(address)
                 except OSError as error:
                     # `localhost` has an address of IPv6 on machines that have no IPv6, too.
-                    if error.errno not in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT) or len(found) == 1:
+                    if error.errno not in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
                         raise
+                    unusable = error
                 else:
                     sockets.append(each)
+            if not sockets and unusable is not None:
+                raise unusable
         yield sockets
 
 
@@ -152,3 +156,5 @@ def _failures_that_name(host: str, port: int) -> Iterator[None]:
         else:
             sentence = f"The service cannot listen on port {port} of {host}: {error.strerror}."
         raise ConfigurationError(sentence) from error
+    except UnicodeError as error:
+        raise ConfigurationError(f"HOST: {host} is not the name of a host.") from error

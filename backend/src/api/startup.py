@@ -6,12 +6,13 @@ import multiprocessing
 import os
 import signal
 import sys
-import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from types import FrameType
 
+import uvicorn
 from fastapi import FastAPI
+from starlette.datastructures import State
 from starlette.middleware import Middleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -21,7 +22,7 @@ from src.database.embedded_programs import EmbeddedPostgresError
 from src.database.migrate import check_replica, prepare_schema
 from src.database.provision import provided_database
 from src.utils.metrics import DIRECTORY_VARIABLE
-from src.utils.processes import end_with_parent, fellow_workers
+from src.utils.processes import end_with_parent
 from src.utils.traces import configure_traces
 
 log = logging.getLogger(__name__)
@@ -65,33 +66,42 @@ def started(app: FastAPI, settings: Settings, middleware: Sequence[Middleware]) 
     Raises one of `START_FAILURES`.
     """
     with ExitStack() as stack:
-        with _ended_by_signals():
-            _take_place_among_workers(settings)
+        server = _uvicorn_server()
+        with _ended_by_signals(server):
+            _join_workers(server, settings)
             ready, data = stack.enter_context(provided_database(settings))
             prepare_schema(ready)
             check_replica(ready)
         if settings.database_url is None:
             log.info("The data is in %s", data)
-        app.state.database = stack.enter_context(closing(Database(ready)))
-        app.state.replica = None
+        database = stack.enter_context(closing(Database(ready)))
+        replica = None
         if ready.database_read_url is not None:
-            replica = Database(ready.model_copy(update={"database_url": ready.database_read_url}), "replica")
-            app.state.replica = stack.enter_context(closing(replica))
-        stack.enter_context(_served_through(app, middleware))
+            its_settings = ready.model_copy(update={"database_url": ready.database_read_url})
+            replica = stack.enter_context(closing(Database(its_settings, "replica")))
+        state = {"database": database, "replica": replica, "requires_key": bool(settings.api_key)}
+        stack.enter_context(_served_through(app, middleware, state))
         stack.enter_context(_long_lived_objects())
         yield
 
 
-def _take_place_among_workers(settings: Settings) -> None:
-    """Do as a worker does that a supervisor such as uvicorn's has started, where this process is one."""
+def _uvicorn_server() -> uvicorn.Server | None:
+    """Return the server that runs the application, if it is uvicorn's: the one that handles the signals."""
+    server = getattr(signal.getsignal(signal.SIGTERM), "__self__", None)
+    return server if isinstance(server, uvicorn.Server) else None
+
+
+def _join_workers(server: uvicorn.Server | None, settings: Settings) -> None:
+    """Behave as a worker, where a supervisor of uvicorn's has started this process."""
     supervisor = multiprocessing.parent_process()
-    if supervisor is None:
+    if server is None or supervisor is None:
         return
     # It would otherwise keep the port when its parent is killed.
     end_with_parent(signal.SIGTERM)
     if not supervisor.is_alive():
         raise ConfigurationError("The process that started this worker is gone.")
-    if not fellow_workers():
+    if server.config.workers == 1:
+        # The supervisor is there to reload it.
         return
     if settings.database_url is None:
         raise ConfigurationError(
@@ -103,18 +113,22 @@ def _take_place_among_workers(settings: Settings) -> None:
 
 
 @contextmanager
-def _ended_by_signals() -> Iterator[None]:
-    """Let SIGTERM and Ctrl-C end a start that waits for its database: uvicorn would only note them until then."""
+def _ended_by_signals(server: uvicorn.Server | None) -> Iterator[None]:
+    """Let SIGTERM and Ctrl-C end a start that waits for its database: uvicorn would only note them until then.
+
+    Where another program runs the application, pytest for example, it handles the signals itself.
+    """
+    if server is None:
+        yield
+        return
 
     def end(signal_number: int, frame: FrameType | None) -> None:
         raise ConfigurationError(f"{signal.Signals(signal_number).name} ended the start.")
 
-    if threading.current_thread() is not threading.main_thread():
-        # Signals are handled on the main thread, by somebody else.
-        yield
-        return
     handlers = {which: signal.signal(which, end) for which in (signal.SIGINT, signal.SIGTERM)}
     try:
+        if server.should_exit:
+            raise ConfigurationError("A signal ended the start.")
         yield
     finally:
         for which, handler in handlers.items():
@@ -122,19 +136,25 @@ def _ended_by_signals() -> Iterator[None]:
 
 
 @contextmanager
-def _served_through(app: FastAPI, middleware: Sequence[Middleware]) -> Iterator[None]:
-    """Put `middleware` where `BeforeStart` stands, until the block is left: the application may start again.
+def _served_through(app: FastAPI, middleware: Sequence[Middleware], state: Mapping[str, object]) -> Iterator[None]:
+    """Put `middleware` where `BeforeStart` stands, and `state` into that of `app`, until the block is left.
 
-    Middleware that somebody adds stands in front of it.
+    Then all is as it was: an application may start again, or once more inside of another start.
+    Middleware that somebody adds stands in front.
     """
+    stack_before, state_before = app.middleware_stack, app.state
     *added, before_start = app.user_middleware
     app.user_middleware = [*added, *middleware]
     app.middleware_stack = app.build_middleware_stack()
     app.user_middleware = [*added, before_start]
+    app.state = State({**state_before._state, **state})
+    # The document depends on the state, and is made when it is asked for.
+    app.openapi_schema = None
     try:
         yield
     finally:
-        app.middleware_stack = None
+        app.middleware_stack, app.state = stack_before, state_before
+        app.openapi_schema = None
 
 
 @contextmanager

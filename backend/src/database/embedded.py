@@ -66,7 +66,8 @@ class EmbeddedPostgres:
     `data_dir` is created if it is missing and never shared between two running servers.
     `settings` are server settings (`postgresql.conf` names). Raises `EmbeddedPostgresError` on
     entry when the server cannot be started. A server that ends unexpectedly is started again.
-    Enter it on the main thread: on Linux the server stops when the thread that started it ends.
+    Enter it on a thread that outlives the block: on Linux the server stops when the thread that
+    started it ends.
     """
 
     def __init__(self, data_dir: Path, settings: Mapping[str, str] | None = None) -> None:

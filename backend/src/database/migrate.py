@@ -114,7 +114,7 @@ def _prepare(connection: Connection, auto_migrate: bool) -> None:
     if not auto_migrate:
         raise ConfigurationError(
             "The database schema is outdated and AUTO_MIGRATE is off; set it to true for one start,"
-            " or, with DATABASE_URL set, run `cd backend && ../.venv/bin/alembic upgrade head`."
+            " or run `cd backend && ../.venv/bin/alembic upgrade head`."
         )
     log.info("Migrating the schema from revision %s to %s", current, _head())
     config = Config(BACKEND / "alembic.ini")

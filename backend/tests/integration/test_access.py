@@ -70,6 +70,8 @@ def test_listening_beyond_this_machine_without_a_key_is_warned_of(database_url: 
     for api_key in ("", KEYS[0]):
         environment = {"DATABASE_URL": environment_of(database_url), "HOST": "0.0.0.0", "API_KEY": api_key}  # noqa: S104
         with running(MAIN, BACKEND, **environment) as (service, _):
+            # The warning comes before this.
+            service.wait_for("Application startup complete")
             assert ("no API_KEY is set: anyone may call" in service.output) == (api_key == "")
 
 

@@ -54,7 +54,6 @@ def assert_every_write_is_a_change(side: str, address: str, url: URL, work: Work
     seen = send_requests(address, work, tasks=TASKS, callers=CALLERS, seconds=1)
     changes = entries_in(url) - before
     assert seen.failures == 0
-    assert seen.answers > 0
     # What was under way when wrk ended, this time or the time before, is done but not counted as answered.
     expected = range(seen.answers, seen.answers + 2 * CALLERS + 1) if work.method != "GET" else [0]
     assert changes in expected, (side, work, changes, seen)

@@ -17,10 +17,11 @@ from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans
 from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy import URL
 
+from config import BACKEND
 from tests.client import Api, Json
 from tests.conftest import Sql, transaction
 from tests.service import MAIN, environment_of, running
-from tests.waiting import wait_until
+from tests.waiting import PATIENCE_S, wait_until
 
 UVICORN = [sys.executable, "-m", "uvicorn", "main:app"]
 REQUESTS = "http_server_request_duration_seconds_count"
@@ -180,7 +181,8 @@ def test_a_request_and_its_statement_are_traced_where_a_collector_is_named(datab
     trace_id = "0af7651916cd43dd8448eb211c80319c"
     with collector() as (endpoint, received):
         url = environment_of(database_url)
-        with running(MAIN, DATABASE_URL=url, WORKERS=workers, OTEL_EXPORTER_OTLP_ENDPOINT=endpoint) as (_, api):
+        collected = {"OTEL_EXPORTER_OTLP_ENDPOINT": endpoint, "OTEL_EXPORTER_OTLP_TIMEOUT": str(PATIENCE_S)}
+        with running(MAIN, BACKEND, DATABASE_URL=url, WORKERS=workers, **collected) as (_, api):
             task = api.create_task()
             parent = f"00-{trace_id}-b7ad6b7169203331-01"
             api.get(f"/tasks/{task['id']}", headers={"traceparent": parent})

@@ -41,6 +41,7 @@ def data_dir() -> Iterator[Path]:
 def test_it_says_where_everything_is(data_dir: Path) -> None:
     with running(MAIN, DATA_DIR=str(data_dir)) as (service, api):
         address = f"http://127.0.0.1:{service.port}"
+        service.wait_for("Data:  ")
         assert f"API:   {address}\n" in service.output
         assert f"Docs:  {address}/docs\n" in service.output
         api.create_task()
@@ -179,6 +180,9 @@ def test_several_workers_of_uvicorn_without_a_database_url_say_how_to_start(data
         ({"DATABASE_URL": "postgresql://localhost:70000/tasks"}, "DATABASE_URL: must have a port from"),
         ({"TRUSTED_HOSTS": "http://tasks.example"}, "TRUSTED_HOSTS: must be hosts such as"),
         ({"PORT": "http"}, "PORT: "),
+        ({"ENV_FILE": "/nowhere/.env"}, "ENV_FILE names /nowhere/.env, which does not exist."),
+        ({"HOST": "198.51.100.1"}, "The service cannot listen on port"),
+        ({"HOST": "no..host"}, "HOST: no..host is not the name of a host."),
         ({"DATABASE_READ_URL": "postgresql://replica/tasks"}, "DATABASE_READ_URL is set, and DATABASE_URL"),
         ({"FRONTEND_URL": "*"}, "FRONTEND_URL: must be origins such as"),
     ],
@@ -206,7 +210,7 @@ def test_a_wrong_configuration_is_refused_in_one_sentence(
 def test_a_replica_that_cannot_be_used_is_warned_of(database_url: URL) -> None:
     url = environment_of(database_url)
     with running(MAIN, DATABASE_URL=url, DATABASE_READ_URL="postgresql://127.0.0.1:1/tasks") as (service, api):
-        assert "WARNING [-] The replica of DATABASE_READ_URL cannot be used: connection to" in service.output
+        service.wait_for("WARNING [-] The replica of DATABASE_READ_URL cannot be used: connection to")
         api.create_task()
 
 

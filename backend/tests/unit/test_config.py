@@ -23,6 +23,7 @@ from tests.conftest import settings_for
 def _clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for name in Settings.model_fields:
         monkeypatch.delenv(name.upper(), raising=False)
+    (tmp_path / ".env").touch()
     monkeypatch.setenv("ENV_FILE", str(tmp_path / ".env"))
 
 
