@@ -12,6 +12,7 @@ from sqlalchemy import URL
 from tests.client import Api
 from tests.fuzz import Fuzzer
 from tests.model import hold_to_model
+from tests.waiting import PATIENCE_S
 
 
 def test_the_api_does_what_its_model_does(
@@ -26,6 +27,8 @@ def test_the_api_is_what_its_openapi_document_says(api: Api, tmp_path: Path) -> 
         [
             *(sys.executable, "-m", "schemathesis.cli", "run", f"{api.base_url}/openapi.json"),
             *("--checks", "all", "--max-examples", "10", "--seed", "1", "--no-color"),
+            # How long an answer may take is nothing that the document says.
+            *("--max-response-time", str(PATIENCE_S), "--request-timeout", str(PATIENCE_S)),
         ],
         cwd=tmp_path,
         capture_output=True,
