@@ -25,8 +25,8 @@ lint: .venv/installed-dev  ## Check the format, lint and check the types.
 check: lint test  ## Check everything, as CI does.
 
 format: .venv/installed-dev  ## Mend the format, and what else can be mended.
-	@cd backend && ../.venv/bin/python -m ruff check --fix .
 	@cd backend && ../.venv/bin/python -m ruff format .
+	@cd backend && ../.venv/bin/python -m ruff check --fix .
 
 openapi: .venv/installed  ## Write backend/openapi.json anew, after a change of the API.
 	@cd backend && ../.venv/bin/python main.py --openapi > openapi.json

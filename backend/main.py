@@ -1,10 +1,15 @@
 """The application, and `python main.py`, which serves it."""
 
+import signal
+
+if __name__ in ("__main__", "__mp_main__"):
+    # A Ctrl-C while the rest is imported, here or in a worker, ends the process without a traceback.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
 import ipaddress
 import json
 import logging
 import os
-import signal
 import socket
 import sys
 from argparse import ArgumentParser, RawDescriptionHelpFormatter
@@ -22,14 +27,13 @@ from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import Mount, Router
 from uvicorn.config import STARTUP_FAILURE
-from uvicorn.supervisors import Multiprocess
 
 from config import ENV_FILE_VARIABLE, LogFormat, Settings, describe_settings, load_settings
 from src.api import metrics, v1
 from src.api.middleware import BodyLimit, HeadAsGet, Observed, UnexpectedErrors
 from src.api.openapi import complete_document
 from src.api.security import ApiKeys, SecurityHeaders, TrustedHosts
-from src.api.server import BACKLOG, KEEP_ALIVE_S, PatientProtocol, PatientServer, bound_sockets, listen
+from src.api.server import BACKLOG, KEEP_ALIVE_S, PatientProtocol, PatientServer, Workers, bound_sockets, listen
 from src.api.startup import START_FAILURES, BeforeStart, started
 from src.database.migrate import prepare_schema
 from src.database.provision import provided_database
@@ -127,6 +131,7 @@ def main() -> None:
         print(openapi_document())  # noqa: T201  # It is the output.
         return
     # So that the blocks below are left, and the embedded PostgreSQL stopped, in order.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, _exit)
     try:
         _serve(_configured())
@@ -170,7 +175,7 @@ def _run_workers(settings: Settings, sockets: list[socket.socket]) -> None:
     with TemporaryDirectory(prefix=f"task-backend-metrics-{os.getpid()}-") as directory:
         os.environ[DIRECTORY_VARIABLE] = directory
         config = uvicorn.Config("main:app", workers=settings.workers, **_server_options(settings))
-        supervisor = Multiprocess(config, sockets)
+        supervisor = Workers(config, sockets)
         supervisor.run()
     if any(worker.exitcode == STARTUP_FAILURE for worker in supervisor.processes):
         sys.exit(STARTUP_FAILURE)

@@ -1,7 +1,10 @@
 """Runs migrations, for the command line and for `src.database.migrate`."""
 
+from contextlib import ExitStack
+
 from alembic.util import CommandError
 from sqlalchemy import Connection, NullPool, create_engine, text
+from sqlalchemy.exc import OperationalError
 
 import src.models  # noqa: F401  # Registers the tables with the metadata.
 from alembic import context
@@ -38,12 +41,13 @@ if context.is_offline_mode():
 elif (given := context.config.attributes.get("connection")) is not None:
     migrate(given)
 else:
-    try:
-        with (
-            provided_database(load_settings()) as (settings, _),
-            create_engine(settings.require_database_url(), poolclass=NullPool).connect() as own,
-        ):
-            migrate(own)
-    except (ConfigurationError, EmbeddedPostgresError) as error:
-        # Alembic prints this one in one line.
-        raise CommandError(str(error)) from error
+    with ExitStack() as stack:
+        try:
+            settings, _ = stack.enter_context(provided_database(load_settings()))
+            own = stack.enter_context(create_engine(settings.require_database_url(), poolclass=NullPool).connect())
+        except (ConfigurationError, EmbeddedPostgresError) as error:
+            # Alembic prints this one in one line.
+            raise CommandError(str(error)) from error
+        except OperationalError as error:
+            raise CommandError(f"The database cannot be used: {str(error.orig).strip()}") from error
+        migrate(own)

@@ -1,4 +1,4 @@
-"""${message}
+"""${message}.
 
 A migration runs in one transaction, before the new code starts and while the old code may still
 serve. So it must leave the old code working: add before you remove, in two releases; give a new

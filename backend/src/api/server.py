@@ -10,6 +10,7 @@ from contextlib import ExitStack, contextmanager, suppress
 
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from uvicorn.supervisors import Multiprocess
 
 from config import ConfigurationError
 
@@ -95,6 +96,28 @@ class PatientServer(uvicorn.Server):
             return PatientProtocol(self.config, self.server_state, self.lifespan.state)
 
         await asyncio.get_running_loop().connect_accepted_socket(protocol, connection)
+
+
+class Workers(Multiprocess):
+    """Notices at once when a worker ends.
+
+    uvicorn asks its workers again and again whether they are well, and keeps the workers' end of the
+    pipe for the answers open: from one that has ended it would wait for an answer until its time-out.
+    """
+
+    def init_processes(self) -> None:
+        """Start the workers."""
+        super().init_processes()
+        self._leave_pipes_to_workers()
+
+    def keep_subprocess_alive(self) -> None:
+        """Replace the workers that have ended."""
+        super().keep_subprocess_alive()
+        self._leave_pipes_to_workers()
+
+    def _leave_pipes_to_workers(self) -> None:
+        for process in self.processes:
+            process.child_conn.close()
 
 
 def _refuse_new_connections(listener: socket.socket) -> None:

@@ -105,8 +105,8 @@ def _join_workers(server: uvicorn.Server | None, settings: Settings) -> None:
         return
     if settings.database_url is None:
         raise ConfigurationError(
-            "DATABASE_URL is not set, and several workers cannot each run the embedded PostgreSQL: set it, or start"
-            " them with `python main.py` and WORKERS."
+            "DATABASE_URL is not set, and several workers cannot each run the embedded PostgreSQL: set it, or run"
+            " `WORKERS=2 make run`."
         )
     if DIRECTORY_VARIABLE not in os.environ:
         log.warning("/metrics tells of one worker; set %s to an empty directory", DIRECTORY_VARIABLE)

@@ -180,7 +180,6 @@ def test_every_command_runs_and_answers_as_shown(reader: Reader) -> None:
 
 @pytest.mark.skipif(shutil.which("npm") is None, reason="needs Node.js and npm")
 def test_the_commands_for_typescript_run_and_its_code_compiles(reader: Reader, checkout: Path) -> None:
-    (checkout / "package.json").write_text('{"type": "module"}')
     reader.serve("make run", checkout)
     for block in readme_blocks():
         if is_for_node(block):

@@ -193,12 +193,13 @@ def test_a_wrong_configuration_is_refused_in_one_sentence(
     monkeypatch.setattr(sys, "argv", MAIN[1:])
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    handler = signal.getsignal(signal.SIGTERM)
+    handlers = {which: signal.getsignal(which) for which in (signal.SIGINT, signal.SIGTERM)}
     try:
         with pytest.raises(SystemExit) as raised:
             main()
     finally:
-        signal.signal(signal.SIGTERM, handler)
+        for which, handler in handlers.items():
+            signal.signal(which, handler)
     # Which Python prints, and ends with 1.
     said = raised.value.code
     assert isinstance(said, str)
