@@ -13,7 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -129,11 +129,14 @@ class Postgres:
         server = psutil.Process(self.server.pid)
         lost = [psutil.Process(self.pgbouncer.pid), server, *server.children()]
         for process in lost:
-            process.suspend()
+            # A process of one of PostgreSQL's connections may have ended meanwhile.
+            with suppress(psutil.NoSuchProcess):
+                process.suspend()
 
         def end() -> None:
             for process in lost:
-                process.kill()
+                with suppress(psutil.NoSuchProcess):
+                    process.kill()
 
         self._stack.callback(end)
 

@@ -138,7 +138,7 @@ def shape_of(answer: str) -> str:
 def checkout(tmp_path: Path) -> Path:
     """A copy of the repository in a path with a space, whose virtual environment is that of this run."""
     project = tmp_path / "a path with a space" / "task backend"
-    ignored = shutil.ignore_patterns(".git", ".venv", ".data", "__pycache__", ".*_cache", "node_modules")
+    ignored = shutil.ignore_patterns(".*", "__pycache__", "node_modules")
     shutil.copytree(BACKEND.parent, project, ignore=ignored)
     venv = project / ".venv"
     venv.mkdir()
