@@ -33,7 +33,8 @@ from src.api import metrics, v1
 from src.api.middleware import BodyLimit, HeadAsGet, Observed, UnexpectedErrors
 from src.api.openapi import complete_document
 from src.api.security import ApiKeys, SecurityHeaders, TrustedHosts
-from src.api.server import BACKLOG, KEEP_ALIVE_S, PatientProtocol, PatientServer, Workers, bound_sockets, listen
+from src.api.server import KEEP_ALIVE_S, PatientProtocol, PatientServer, Workers
+from src.api.sockets import BACKLOG, bound_sockets, listen
 from src.api.startup import START_FAILURES, BeforeStart, started
 from src.database.migrate import prepare_schema
 from src.database.provision import provided_database

@@ -7,13 +7,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
 
-import httpx
 import psutil
 from sqlalchemy import URL
 
 from config import BACKEND
-from tests.service import free_port
-from tests.waiting import wait_until
+from tests.service import free_port, wait_until_it_answers
 
 
 class Side(NamedTuple):
@@ -55,7 +53,7 @@ def serve(side: Side, database: URL) -> Iterator[Server]:
     )
     try:
         address = f"http://127.0.0.1:{port}"
-        _wait_until_up(address, process)
+        wait_until_it_answers(address, process)
         yield Server(address, psutil.Process(process.pid))
     finally:
         # At once: requests that nobody waits for any more would take the textbook half a minute.
@@ -63,15 +61,3 @@ def serve(side: Side, database: URL) -> Iterator[Server]:
             worker.kill()
         process.kill()
         process.wait()
-
-
-def _wait_until_up(address: str, process: subprocess.Popen[bytes]) -> None:
-    def answers() -> bool:
-        try:
-            httpx.get(f"{address}/nope")
-        except httpx.TransportError:
-            return False
-        return True
-
-    wait_until(lambda: answers() or process.poll() is not None)
-    assert process.poll() is None, "The server did not start."

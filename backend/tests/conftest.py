@@ -130,7 +130,8 @@ def clone(server_url: URL, migrated_template: str) -> Callable[[], AbstractConte
     @contextmanager
     def make() -> Iterator[URL]:
         name = f"test_{secrets.token_hex(6)}"
-        execute(server_url, f"CREATE DATABASE {name} TEMPLATE {migrated_template}")
+        # Half the time of the other strategy, for a template as small as this.
+        execute(server_url, f"CREATE DATABASE {name} TEMPLATE {migrated_template} STRATEGY file_copy")
         try:
             yield server_url.set(database=name)
         finally:

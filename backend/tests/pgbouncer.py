@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import psycopg2
+from psycopg2.extensions import connection
 from sqlalchemy import URL
 
 from tests.conftest import memory_dir
@@ -68,12 +69,8 @@ def pgbouncer(server: URL) -> Iterator[URL]:
 
 
 def _wait_until_up(url: URL) -> URL:
-    def answers() -> bool:
-        try:
-            psycopg2.connect(host=url.host, port=url.port, user=url.username, dbname=url.database or "postgres").close()
-        except psycopg2.OperationalError:
-            return False
-        return True
+    def connected() -> connection:
+        return psycopg2.connect(host=url.host, port=url.port, user=url.username, dbname=url.database or "postgres")
 
-    wait_until(answers)
+    wait_until(connected, not_yet=(psycopg2.OperationalError,)).close()
     return url

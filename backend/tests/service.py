@@ -7,10 +7,11 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import httpx
 import psutil
@@ -40,6 +41,16 @@ def environment_of(url: URL) -> str:
     return url.render_as_string(hide_password=False)
 
 
+def wait_until_it_answers(
+    address: str, server: subprocess.Popen[Any], output: Callable[[], str] = lambda: "It ended."
+) -> None:
+    """Wait for the first answer of `server`, whose `output` tells why it has ended instead."""
+    wait_until(
+        lambda: server.poll() is not None or httpx.get(f"{address}/health"), output, not_yet=(httpx.TransportError,)
+    )
+    assert server.poll() is None, output()
+
+
 class Service:
     """A running service, started as `command`, and what it prints."""
 
@@ -66,16 +77,9 @@ class Service:
             self.output += line
 
     def wait_until_up(self) -> Api:
-        wait_until(lambda: self._answers() or self.process.poll() is not None, lambda: self.output)
-        assert self.process.poll() is None, self.output
-        return Api(base_url=f"http://127.0.0.1:{self.port}")
-
-    def _answers(self) -> bool:
-        try:
-            httpx.get(f"http://127.0.0.1:{self.port}/health")
-        except httpx.TransportError:
-            return False
-        return True
+        address = f"http://127.0.0.1:{self.port}"
+        wait_until_it_answers(address, self.process, lambda: self.output)
+        return Api(base_url=address)
 
     def wait_for(self, line: str, times: int = 1) -> None:
         """Wait until the service has printed `line` so many times."""

@@ -1,18 +1,14 @@
-"""The HTTP server, uvicorn, with a start that takes its port first, and a stop that serves what has reached it."""
+"""The HTTP server, uvicorn, with a stop that serves what has reached it."""
 
 import asyncio
-import errno
 import os
 import socket
 import sys
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import suppress
 
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.supervisors import Multiprocess
-
-from config import ConfigurationError
 
 # How long an idle connection is kept. Longer than callers and balancers keep theirs (60 s at many): of
 # a request that meets the end of its connection, its caller cannot know whether it was served.
@@ -23,9 +19,6 @@ KEEP_ALIVE_S = 75
 _FIRST_REQUEST_TIMEOUT_S = 3.0
 # How long a connection may take to open, once the kernel has begun to open it.
 _HANDSHAKE_TIMEOUT_S = 0.05
-
-# How many connections may wait to be accepted; as many as uvicorn has by default.
-BACKLOG = 2048
 
 
 class PatientProtocol(HttpToolsProtocol):
@@ -130,54 +123,3 @@ def _refuse_new_connections(listener: socket.socket) -> None:
         so_bindtoifindex = 62  # <asm-generic/socket.h>
         with suppress(OSError):
             listener.setsockopt(socket.SOL_SOCKET, so_bindtoifindex, 2**31 - 1)
-
-
-@contextmanager
-def bound_sockets(host: str, port: int) -> Iterator[list[socket.socket]]:
-    """Take the port on every address of `host`, until the block is left; `listen` then listens to it.
-
-    Raises `ConfigurationError`.
-    """
-    with ExitStack() as stack:
-        with _failures_that_name(host, port):
-            sockets = []
-            unusable: OSError | None = None
-            found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-            for family, kind, protocol, _, address in dict.fromkeys(found):
-                try:
-                    each = stack.enter_context(socket.socket(family, kind, protocol))
-                    each.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                    if family == socket.AF_INET6:
-                        each.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-                    each.bind(address)
-                except OSError as error:
-                    # `localhost` has an address of IPv6 on machines that have no IPv6, too.
-                    if error.errno not in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
-                        raise
-                    unusable = error
-                else:
-                    sockets.append(each)
-            if not sockets and unusable is not None:
-                raise unusable
-        yield sockets
-
-
-def listen(sockets: list[socket.socket], host: str, port: int) -> None:
-    """Let callers connect. Raises `ConfigurationError` where another program has been faster."""
-    with _failures_that_name(host, port):
-        for each in sockets:
-            each.listen(BACKLOG)
-
-
-@contextmanager
-def _failures_that_name(host: str, port: int) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        if error.errno == errno.EADDRINUSE:
-            sentence = f"Port {port} of {host} is in use by another program; stop that one, or set PORT to a free one."
-        else:
-            sentence = f"The service cannot listen on port {port} of {host}: {error.strerror}."
-        raise ConfigurationError(sentence) from error
-    except UnicodeError as error:
-        raise ConfigurationError(f"HOST: {host} is not the name of a host.") from error

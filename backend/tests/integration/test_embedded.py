@@ -4,14 +4,13 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import psutil
 import psycopg2
 import pytest
-from sqlalchemy import Row
 from sqlalchemy.exc import OperationalError
 
 from config import BACKEND
@@ -193,12 +192,6 @@ def test_a_server_that_ends_by_itself_is_started_again(data_dir: Path) -> None:
         execute(postgres.url, "CREATE TABLE kept AS SELECT 42 AS answer")
         killed = postgres.pid
         os.kill(killed, signal.SIGKILL)
-
-        def look() -> Sequence[Row[Any]]:
-            try:
-                return execute(postgres.url, "SELECT answer FROM kept")
-            except OperationalError:
-                return []
-
-        assert wait_until(look) == [(42,)]
+        look = partial(execute, postgres.url, "SELECT answer FROM kept")
+        assert wait_until(look, not_yet=(OperationalError,)) == [(42,)]
         assert postgres.pid != killed

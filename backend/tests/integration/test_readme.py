@@ -1,12 +1,10 @@
 """The README, typed as it stands: every command of it runs, and answers as is shown."""
 
 import json
-import os
 import re
 import shlex
 import shutil
 import signal
-import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,6 +14,7 @@ from sqlalchemy import URL
 
 from config import BACKEND
 from tests import CALLERS_NETWORK
+from tests.command import run_command
 from tests.conftest import cluster_dir
 from tests.readme import Block, readme_blocks
 from tests.service import Service, environment_of
@@ -88,18 +87,7 @@ class Reader:
         for shown, real in (*self._replacements.items(), ("localhost:8000", f"localhost:{port}")):
             script = script.replace(shown, real)
         network = CALLERS_NETWORK if command.startswith("npm ") else {}
-        ran = subprocess.run(
-            [BASH, "-euc", script],
-            cwd=directory,
-            env={**network, **os.environ, **self._environment, "PORT": port},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if re.search(r"npm (error|ERR!) network", ran.stderr):
-            pytest.skip("needs the npm registry")
-        assert ran.returncode == 0, f"{command}\n{ran.stdout}{ran.stderr}"
-        return ran.stdout
+        return run_command([BASH, "-euc", script], directory, {**network, **self._environment, "PORT": port})
 
     def _compare_answers(self, code: str) -> None:
         """Run each command after a `$`, and compare what it prints with what is shown, ids and times apart."""

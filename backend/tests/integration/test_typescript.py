@@ -1,9 +1,7 @@
 """A client in TypeScript, with no types but those of `openapi.json`, against the live service."""
 
-import os
 import re
 import shutil
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -11,6 +9,7 @@ import pytest
 from config import BACKEND
 from tests import CALLERS_NETWORK
 from tests.client import Api
+from tests.command import run_command
 
 NPM = shutil.which("npm")
 
@@ -21,12 +20,7 @@ def test_a_typed_client_compiles_and_walks_through_a_tasks_life(api: Api, tmp_pa
 
     def run(*command: str) -> None:
         # As the caller's machine reaches the registry, through a proxy for example.
-        done = subprocess.run(
-            command, check=False, cwd=client, env={**CALLERS_NETWORK, **os.environ}, capture_output=True, text=True
-        )
-        if re.search(r"npm (error|ERR!) network", done.stderr):
-            pytest.skip("needs the npm registry")
-        assert done.returncode == 0, done.stdout + done.stderr
+        run_command(command, client, CALLERS_NETWORK)
 
     run("npm", "ci", "--no-audit", "--no-fund", "--prefer-offline")
     run("npx", "openapi-typescript", str(BACKEND / "openapi.json"), "--output", "api.d.ts")
