@@ -14,14 +14,19 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3, help="how often every side has its turn (default: 3)")
     parser.add_argument("--seconds", type=int, default=2, help="how long each measurement takes (default: 2)")
     parser.add_argument("--tasks", type=int, help="how many tasks, instead of 10,000, or of 1,000,000 for --large")
+    parser.add_argument(
+        "--only",
+        type=lambda names: names.split(","),
+        default=[],
+        metavar="NAME,…",
+        help="parts of names: of sides and kinds of work, or with --large of parts of the report",
+    )
     given = parser.parse_args()
     wrk()
     # Of migrations and the like; what is measured prints itself.
     logging.disable(logging.WARNING)
-    if given.large:
-        growth.run(tasks=given.tasks or 1_000_000, rounds=given.rounds, seconds=given.seconds)
-    else:
-        comparison.run(tasks=given.tasks or 10_000, rounds=given.rounds, seconds=given.seconds)
+    run, tasks = (growth.run, 1_000_000) if given.large else (comparison.run, 10_000)
+    run(tasks=given.tasks or tasks, rounds=given.rounds, seconds=given.seconds, only=given.only)
 
 
 if __name__ == "__main__":

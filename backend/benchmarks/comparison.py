@@ -1,50 +1,50 @@
-"""The service beside the textbook, and beside the least that its parts take."""
+"""The service beside what people write instead, and beside the least that its parts take."""
 
 import time
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Mapping, Sequence
 from statistics import median
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from psycopg2.extensions import AsIs
 from sqlalchemy import URL, NullPool, create_engine
 
-from benchmarks import textbook
+from benchmarks import raw_asyncpg, textbook
 from benchmarks.data import create_database, fill, running_postgres, service_schema
-from benchmarks.load import Answers, Work, random_task, run_statements, send_requests
+from benchmarks.load import Answers, Work, is_named, run_statements, send_requests
 from benchmarks.report import console, machine, number, progress, ratio, spread, table
-from benchmarks.sides import FLOOR, SERVICE, TEXTBOOK, Side, serve
-from src.database.statement import Statement
-from src.services.counting import WEEKLY_COUNTS
-from src.services.history_page import page_of_history
-from src.services.task_list import ALL_TASKS
-from src.services.task_service import COMPLETE as COMPLETE_TASK
-from src.services.task_service import CREATE, INCOMPLETE, UPDATE
-from src.services.task_service import GET as GET_TASK
-from src.utils.timestamps import utc_now, week_bounds
+from benchmarks.sides import ASYNCPG, FLOOR, SERVICE, TEXTBOOK, Side, serve
+from benchmarks.works import COMPLETE, FEW_TASKS, GET, LIST, POST, PUT, WORKS, statements_of_service
 from tests.conftest import execute, memory_dir
 from tests.proxy import Proxy
 from tests.service import MAIN, running
 
 # How many callers there are for each number of workers.
 CALLERS = {1: (1, 32, 100), 2: (32,)}
-FEW_TASKS = 100
 FAR_AWAY_S = 0.02
 
-GET = Work("GET one", "/tasks/{id}")
-POST = Work("POST", "/tasks", "POST", '{"title": "Buy groceries", "description": "Milk, bread and cheese"}')
-PUT = Work("PUT", "/tasks/{turn}", "PUT", '{"title": "Buy groceries {number}"}')
-COMPLETE = Work("complete", "/tasks/{toggled}/{toggle}", "PATCH")
-LIST_FEW = Work(f"list of {FEW_TASKS}", "/tasks")
-LIST = Work("list of {tasks:,}", "/tasks")
-PAGE_1 = Work("history page 1", "/history?page=1&limit=10")
-PAGE_100 = Work("history page 100", "/history?page=100&limit=10")
-FLOOR_ON_LOOP = Work("floor on the event loop", "/on-the-loop")
-STATS = Work("weekly stats", "/stats/weekly")
 
-# Which works run on which database: writes have their own, so that the reads stay as they are. The long
-# list comes last, as the textbook goes on with it for half a minute after its callers have left.
-WORKS = {"few": [LIST_FEW], "many": [GET, PAGE_1, PAGE_100, STATS, LIST], "written": [POST, PUT, COMPLETE]}
+def textbook_schema(url: URL) -> None:
+    """Make the textbook's schema."""
+    textbook.Base.metadata.create_all(create_engine(url, poolclass=NullPool))
+
+
+def asyncpg_schema(url: URL) -> None:
+    """Make the schema of the side on raw asyncpg."""
+    execute(url, raw_asyncpg.SCHEMA)
+
+
+SIDES = [(SERVICE, service_schema), (TEXTBOOK, textbook_schema), (ASYNCPG, asyncpg_schema)]
+
+
+class Plan(NamedTuple):
+    """What to measure, for how many callers with each number of workers, and how long."""
+
+    sides: Sequence[tuple[Side, Callable[[URL], None]]]
+    works: dict[str, list[Work]]
+    callers: dict[int, tuple[int, ...]]
+    tasks: int
+    rounds: int
+    seconds: int
 
 
 class Key(NamedTuple):
@@ -59,28 +59,46 @@ class Key(NamedTuple):
 Measured = dict[Key, list[Answers]]
 
 
-def run(tasks: int, rounds: int, seconds: int) -> None:
-    """Measure everything `rounds` times, and print the tables."""
+def run(tasks: int, rounds: int, seconds: int, only: Sequence[str]) -> None:
+    """Measure everything `rounds` times, and print the tables.
+
+    With `only`, measure the kinds of work and the sides of such names, and always the service, for the usual
+    callers. Where no kind of work is named it is every one, and so with the sides.
+    """
+    plan = _plan(tasks, rounds, seconds, only)
     with running_postgres() as server:
-        databases = _make_databases(server, tasks)
-        measured, capacity = _measure(databases, tasks, rounds, seconds)
+        databases = _make_databases(server, plan)
+        measured, capacity = _measure(databases, plan)
         console.print(machine())
         console.print(f"Median of {rounds} rounds of {seconds} s (least to greatest), answers per second.\n")
-        _print_comparison(measured, capacity, tasks)
+        _print_comparison(measured, capacity, plan)
+        if only:
+            return
         _print_promises(measured)
         _print_distance(databases[SERVICE.name]["written"], tasks, seconds)
         _print_price_of_counts(databases[SERVICE.name]["written"], tasks, rounds, seconds)
     _print_starts(rounds)
 
 
-def _make_databases(server: URL, tasks: int) -> dict[str, dict[str, URL]]:
+def _plan(tasks: int, rounds: int, seconds: int, only: Sequence[str]) -> Plan:
+    named = [side for side, _ in SIDES if is_named(side.name, only)]
+    sides = [(side, schema) for side, schema in SIDES if not named or side in (SERVICE, *named)]
+    works = {
+        database: chosen
+        for database, works in WORKS.items()
+        if (chosen := [work for work in works if is_named(work.name.format(tasks=tasks), only)])
+    }
+    return Plan(sides, works or WORKS, {1: (32,)} if only else CALLERS, tasks, rounds, seconds)
+
+
+def _make_databases(server: URL, plan: Plan) -> dict[str, dict[str, URL]]:
     """Return the databases of each side, all filled alike."""
     databases: dict[str, dict[str, URL]] = {}
     with progress() as bars:
-        for side, make_schema in ((SERVICE, service_schema), (TEXTBOOK, textbook_schema)):
+        for side, make_schema in plan.sides:
             few, many = (create_database(server, f"{side.name}_{name}", make_schema) for name in ("few", "many"))
             fill(few, FEW_TASKS, bars)
-            fill(many, tasks, bars)
+            fill(many, plan.tasks, bars)
             execute(server, f"CREATE DATABASE {side.name}_written TEMPLATE {side.name}_many")
             written = server.set(database=f"{side.name}_written")
             execute(written, "UPDATE tasks SET is_completed = false, completed_at = NULL")
@@ -89,88 +107,75 @@ def _make_databases(server: URL, tasks: int) -> dict[str, dict[str, URL]]:
     return databases
 
 
-def textbook_schema(url: URL) -> None:
-    """Make the textbook's schema."""
-    textbook.Base.metadata.create_all(create_engine(url, poolclass=NullPool))
-
-
-def _measure(
-    databases: Mapping[str, Mapping[str, URL]], tasks: int, rounds: int, seconds: int
-) -> tuple[Measured, dict[Work, list[float]]]:
+def _measure(databases: Mapping[str, Mapping[str, URL]], plan: Plan) -> tuple[Measured, dict[Work, list[float]]]:
     """Let every side do its works in turn; and the database the service's statements, by itself."""
     answers: Measured = defaultdict(list)
     capacity: dict[Work, list[float]] = defaultdict(list)
-    sides = [side._replace(workers=workers) for workers in CALLERS for side in (SERVICE, TEXTBOOK)]
-    statements = _statements()
-    count = sum(map(len, WORKS.values()))
-    total = rounds * (sum(len(CALLERS[side.workers]) * count for side in sides) + 2 + len(statements))
+    sides = [side._replace(workers=workers) for workers in plan.callers for side, _ in plan.sides]
+    statements = {work: sent for work, sent in statements_of_service().items() if work in _works(plan)}
+    total = plan.rounds * (sum(len(plan.callers[side.workers]) for side in sides) + 1) * len(statements) + plan.rounds
     with progress() as bars:
         job = bars.add_task("Measuring", total=total)
 
         def measure(side: Side, database: URL, works: list[Work], callers: Sequence[int]) -> None:
             with serve(side, database) as server:
                 for work in works:
-                    send_requests(server.address, work, tasks=tasks, callers=max(callers), seconds=1)
+                    send_requests(server.address, work, tasks=plan.tasks, callers=max(callers), seconds=1)
                     # The textbook takes seconds until it has answered the first of so many callers.
-                    duration = seconds * 5 if work is LIST else seconds
+                    duration = plan.seconds * 5 if work is LIST else plan.seconds
                     for count in callers:
-                        seen = send_requests(server.address, work, tasks=tasks, callers=count, seconds=duration)
+                        seen = send_requests(server.address, work, tasks=plan.tasks, callers=count, seconds=duration)
                         answers[Key(work, side.name, side.workers, count)].append(seen)
                         bars.advance(job)
 
-        for _ in range(rounds):
-            for name, works in WORKS.items():
+        for _ in range(plan.rounds):
+            for name, works in plan.works.items():
                 for side in sides:
-                    measure(side, databases[side.name][name], works, CALLERS[side.workers])
-            measure(FLOOR, databases[TEXTBOOK.name]["few"], [GET, FLOOR_ON_LOOP], [32])
+                    measure(side, databases[side.name][name], works, plan.callers[side.workers])
+            measure(FLOOR, databases[SERVICE.name]["few"], [GET], [32])
             for work, (database, statement, parameters) in statements.items():
                 url = databases[SERVICE.name][database]
-                capacity[work].append(run_statements(url, statement, parameters, tasks=tasks, seconds=seconds))
+                rate = run_statements(url, statement, parameters, tasks=plan.tasks, seconds=plan.seconds)
+                capacity[work].append(rate)
                 bars.advance(job)
     return answers, capacity
 
 
-def _statements() -> dict[Work, tuple[str, list[Statement], dict[str, Any]]]:
-    """Return what the service sends for each kind of work, and to which database."""
-    monday, next_monday = week_bounds(utc_now())
-    page = page_of_history(frozenset({"offset"}))
-    ids = {"task_id": random_task(), "history_id": AsIs("gen_random_uuid()")}
-    task = {"title": AsIs("'Buy groceries ' || random()"), "description": "Milk, bread and cheese"}
-    create, update, *toggle = (change.statement for change in (CREATE, UPDATE, COMPLETE_TASK, INCOMPLETE))
-    return {
-        GET: ("many", [GET_TASK], {"task_id": random_task()}),
-        POST: ("written", [create], ids | task | {"task_id": AsIs("gen_random_uuid()")}),
-        PUT: ("written", [update], ids | task),
-        COMPLETE: ("written", toggle, ids),
-        LIST_FEW: ("few", [ALL_TASKS], {}),
-        LIST: ("many", [ALL_TASKS], {}),
-        PAGE_1: ("many", [page], {"offset": 0, "limit": 10}),
-        PAGE_100: ("many", [page], {"offset": 990, "limit": 10}),
-        STATS: ("many", [WEEKLY_COUNTS], {"first_day": monday.date(), "last_day": next_monday.date()}),
-    }
+def _works(plan: Plan) -> list[Work]:
+    return [work for works in plan.works.values() for work in works]
 
 
-def _print_comparison(measured: Measured, capacity: Mapping[Work, list[float]], tasks: int) -> None:
-    framework, on_loop = (_per_second(measured, Key(work, FLOOR.name, 1, 32)) for work in (GET, FLOOR_ON_LOOP))
-    for workers, numbers in CALLERS.items():
+def _print_comparison(measured: Measured, capacity: Mapping[Work, list[float]], plan: Plan) -> None:
+    names = [side.name for side, _ in plan.sides]
+    floor = _per_second(measured, Key(GET, FLOOR.name, 1, 32))
+    for workers, numbers in plan.callers.items():
         for callers in numbers:
-            rows = []
-            for work in (work for works in WORKS.values() for work in works):
-                ours, theirs = (measured[Key(work, side.name, workers, callers)] for side in (SERVICE, TEXTBOOK))
-                rates, others = [seen.per_second for seen in ours], [seen.per_second for seen in theirs]
-                row = [work.name.format(tasks=tasks), spread(rates), spread(others), f"{ratio(rates, others):.1f}"]
-                row += [_latencies(ours), _latencies(theirs)]
+            rates_of, latencies_of = [], []
+            for work in _works(plan):
+                name = work.name.format(tasks=plan.tasks)
+                seen = [measured[Key(work, side, workers, callers)] for side in names]
+                ours, *others = rates = [[each.per_second for each in side] for side in seen]
+                row = [name, *map(spread, rates), *(f"{ratio(ours, other):.2f}" for other in others)]
                 if (workers, callers) == (1, 32):
                     # What FastAPI and PostgreSQL take one after the other, if nothing else took any time.
-                    limits = [1 / (1 / bare + 1 / sql) for bare, sql in zip(framework, capacity[work], strict=True)]
-                    row += [number(median(capacity[work])), f"{ratio(rates, limits):.0%}"]
-                rows.append(row)
-            columns = ["work", "service", "textbook", "ratio", "p50, p99 ms", "textbook's"]
+                    limits = [1 / (1 / bare + 1 / sql) for bare, sql in zip(floor, capacity[work], strict=True)]
+                    row += [f"{ratio(ours, floor):.0%}", number(median(capacity[work])), f"{ratio(ours, limits):.0%}"]
+                rates_of.append(row)
+                latencies_of.append([name, *map(_latencies, seen)])
+            columns = ["work", *names, *(f"/ {name}" for name in names[1:])]
             if (workers, callers) == (1, 32):
-                columns += ["pgbench", "of the limit"]
-            table(f"{workers} worker{'s' * (workers > 1)}, {callers} callers", columns, rows)
+                columns += ["of the floor", "pgbench", "of the limit"]
+            title = f"{workers} worker{'s' * (workers > 1)}, {callers} callers"
+            table(title, columns, rates_of)
+            table(f"{title}: p50, p99 ms", ["work", *names], latencies_of)
     console.print("The limit is 1 / (1 / floor + 1 / pgbench); the floor is FastAPI with bytes that are there:")
-    console.print(f"{spread(framework)} from a thread, as tutorials do; {spread(on_loop)} from the event loop.\n")
+    console.print(f"{spread(floor)}.")
+    # A failure is answered faster than a success, and would count as much.
+    failures: Counter[str] = Counter()
+    for key, answers in measured.items():
+        failures[key.side] += sum(each.failures for each in answers)
+    counts = ", ".join(f"{side} {count}" for side, count in failures.items())
+    console.print(f"Answers that were no success, in everything above: {counts}.\n")
 
 
 def _per_second(measured: Measured, key: Key) -> list[float]:
@@ -189,8 +194,6 @@ def _print_promises(measured: Measured) -> None:
     )
     console.print(f"The slowest p99 for one caller: {number(slowest[0])} ms ({slowest[1]}).")
     ours, theirs = (measured[Key(GET, side.name, 1, 100)] for side in (SERVICE, TEXTBOOK))
-    failures = sum(each.failures for key, seen in measured.items() if key.side == SERVICE.name for each in seen)
-    console.print(f"Answers of the service that were no success, in everything above: {failures}.")
     console.print(
         f"GET one for 100 callers: the service's p99 is {number(median(each.p99_ms for each in ours))} ms,"
         f" the textbook's p50 {number(median(each.p50_ms for each in theirs))} ms."
@@ -224,7 +227,7 @@ def _print_price_of_counts(database: URL, tasks: int, rounds: int, seconds: int)
         " WHERE tgname LIKE 'count\\_%' AND NOT tgisinternal",
     )
     rates: dict[tuple[Work, str], list[float]] = defaultdict(list)
-    statements = _statements()
+    statements = statements_of_service()
     for _ in range(rounds):
         for state in ("DISABLE", "ENABLE ALWAYS"):
             for trigger in triggers:

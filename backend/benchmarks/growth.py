@@ -1,10 +1,10 @@
-"""The service on a long history beside the service on a short one; and a list too long for memory."""
+"""The service on a long history beside the service on a short one; a list too long for memory; and a storm."""
 
 import subprocess
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from statistics import median
 
@@ -13,11 +13,12 @@ import psutil
 import psycopg2
 from sqlalchemy import URL
 
-from benchmarks.comparison import GET, PAGE_1, PAGE_100, STATS
 from benchmarks.data import create_database, fill, running_postgres, service_schema
-from benchmarks.load import Work, send_requests
+from benchmarks.load import Work, is_named, send_requests
 from benchmarks.report import console, machine, number, progress, spread, table
 from benchmarks.sides import SERVICE, serve
+from benchmarks.storm import print_storm
+from benchmarks.works import GET, PAGE_1, PAGE_100, STATS
 from src.database.connection import connect_arguments
 from src.database.embedded_programs import programs_for
 from src.services.history_page import page_of_history
@@ -35,8 +36,8 @@ OF_BOTH = Work("history page 1 of both", "/history?task_id={id}&action_type=UPDA
 WORKS = (GET, PAGE_1, OF_ONE_ACTION, OF_ONE_TASK, OF_BOTH, PAGE_100, STATS)
 
 
-def run(tasks: int, rounds: int, seconds: int) -> None:
-    """Measure everything `rounds` times, and print the tables."""
+def run(tasks: int, rounds: int, seconds: int, only: Sequence[str]) -> None:
+    """Measure everything `rounds` times, or the parts that `only` names, and print what came of it."""
     with running_postgres() as server:
         sizes = {"short": max(tasks // FRACTION, 100), "long": tasks}
         listed = min(LISTED_TASKS, tasks)
@@ -46,9 +47,16 @@ def run(tasks: int, rounds: int, seconds: int) -> None:
                 fill(databases[name], size, bars)
             fill(databases["listed"], listed, bars, history=False)
         console.print(machine())
-        _print_reads(databases, sizes, rounds, seconds)
-        _print_deep_page(databases["long"], page=tasks // 10)
-        _print_list(databases["listed"], listed, rounds)
+        parts: dict[str, Callable[[], None]] = {
+            "reads": lambda: _print_reads(databases, sizes, rounds, seconds),
+            "page": lambda: _print_deep_page(databases["long"], page=tasks // 10),
+            "list": lambda: _print_list(databases["listed"], listed, rounds),
+            # Comes last, for it writes.
+            "storm": lambda: print_storm(databases["long"], tasks, rounds * seconds),
+        }
+        for name, print_part in parts.items():
+            if not only or is_named(name, only):
+                print_part()
 
 
 def _print_reads(databases: dict[str, URL], sizes: dict[str, int], rounds: int, seconds: int) -> None:

@@ -47,6 +47,11 @@ class Answers(NamedTuple):
     failures: int
 
 
+def is_named(name: str, only: Sequence[str]) -> bool:
+    """Whether one of `only` is a part of `name`, in whatever case."""
+    return any(part.lower() in name.lower() for part in only)
+
+
 def wrk() -> str:
     """Return the program, or end with a sentence on where to get it."""
     return shutil.which("wrk") or sys.exit("The benchmark needs wrk: apt-get install wrk, or brew install wrk.")

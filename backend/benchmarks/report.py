@@ -13,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 # As wide as the widest table, where the output is no terminal.
-console = Console(width=None if os.isatty(1) else 120)
+console = Console(width=None if os.isatty(1) else 150)
 
 
 @contextmanager

@@ -26,6 +26,7 @@ UVICORN = [sys.executable, "-m", "uvicorn", "--log-level", "warning", "--no-acce
 
 SERVICE = Side("service", [sys.executable, "main.py"])
 TEXTBOOK = Side("textbook", [*UVICORN, "benchmarks.textbook:app"])
+ASYNCPG = Side("asyncpg", [*UVICORN, "benchmarks.raw_asyncpg:app"])
 FLOOR = Side("floor", [*UVICORN, "benchmarks.floor:app"])
 
 

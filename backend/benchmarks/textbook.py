@@ -177,9 +177,9 @@ def create_task(body: TaskCreate, db: Db) -> Any:
 
 
 @app.get("/tasks", response_model=Envelope[list[TaskOut]])
-def list_tasks(db: Db) -> Any:
-    tasks = db.scalars(select(Task).order_by(Task.is_completed, Task.created_at.desc(), Task.id)).all()
-    return envelope(tasks)
+def list_tasks(db: Db, limit: Annotated[int | None, Query(ge=1, le=100)] = None) -> Any:
+    tasks = select(Task).order_by(Task.is_completed, Task.created_at.desc(), Task.id).limit(limit)
+    return envelope(db.scalars(tasks).all())
 
 
 @app.get("/tasks/{task_id}", response_model=Envelope[TaskOut])

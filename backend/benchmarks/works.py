@@ -1,0 +1,58 @@
+"""The kinds of work that are measured, on which database, and what the service sends for each."""
+
+from typing import Any
+
+from psycopg2.extensions import AsIs
+
+from benchmarks.load import Work, random_task
+from src.database.statement import Statement
+from src.services.counting import WEEKLY_COUNTS
+from src.services.history_page import page_of_history
+from src.services.task_list import ALL_TASKS, page_of_tasks
+from src.services.task_service import COMPLETE as COMPLETE_TASK
+from src.services.task_service import CREATE, INCOMPLETE, UPDATE
+from src.services.task_service import GET as GET_TASK
+from src.utils.timestamps import utc_now, week_bounds
+
+FEW_TASKS = 100
+
+GET = Work("GET one", "/tasks/{id}")
+POST = Work("POST", "/tasks", "POST", '{"title": "Buy groceries", "description": "Milk, bread and cheese"}')
+PUT = Work("PUT", "/tasks/{turn}", "PUT", '{"title": "Buy groceries {number}"}')
+COMPLETE = Work("complete", "/tasks/{toggled}/{toggle}", "PATCH")
+LIST_FEW = Work(f"list of {FEW_TASKS}", "/tasks")
+LIST_PAGE = Work("list of 100 by limit", "/tasks?limit=100")
+LIST = Work("list of {tasks:,}", "/tasks")
+PAGE_1 = Work("history page 1", "/history?page=1&limit=10")
+PAGE_2 = Work("history page 2", "/history?page=2&limit=10")
+PAGE_100 = Work("history page 100", "/history?page=100&limit=10")
+STATS = Work("weekly stats", "/stats/weekly")
+
+# Writes have a database of their own, so that the reads' stays as it is. The long list comes last, as the
+# textbook goes on with it for half a minute after its callers have left.
+WORKS = {
+    "few": [LIST_FEW],
+    "many": [GET, LIST_PAGE, PAGE_2, PAGE_100, STATS, LIST],
+    "written": [POST, PUT, COMPLETE],
+}
+
+
+def statements_of_service() -> dict[Work, tuple[str, list[Statement], dict[str, Any]]]:
+    """Return what the service sends for each kind of work, and to which database."""
+    monday, next_monday = week_bounds(utc_now())
+    page = page_of_history(frozenset({"offset"}))
+    ids = {"task_id": random_task(), "history_id": AsIs("gen_random_uuid()")}
+    task = {"title": AsIs("'Buy groceries ' || random()"), "description": "Milk, bread and cheese"}
+    create, update, *toggle = (change.statement for change in (CREATE, UPDATE, COMPLETE_TASK, INCOMPLETE))
+    return {
+        GET: ("many", [GET_TASK], {"task_id": random_task()}),
+        POST: ("written", [create], ids | task | {"task_id": AsIs("gen_random_uuid()")}),
+        PUT: ("written", [update], ids | task),
+        COMPLETE: ("written", toggle, ids),
+        LIST_FEW: ("few", [ALL_TASKS], {}),
+        LIST: ("many", [ALL_TASKS], {}),
+        LIST_PAGE: ("many", [page_of_tasks((False, True), None)], {"limit": 101}),
+        PAGE_2: ("many", [page], {"offset": 10, "limit": 10}),
+        PAGE_100: ("many", [page], {"offset": 990, "limit": 10}),
+        STATS: ("many", [WEEKLY_COUNTS], {"first_day": monday.date(), "last_day": next_monday.date()}),
+    }
