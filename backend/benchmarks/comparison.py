@@ -97,8 +97,8 @@ def _make_databases(server: URL, plan: Plan) -> dict[str, dict[str, URL]]:
     with progress() as bars:
         for side, make_schema in plan.sides:
             few, many = (create_database(server, f"{side.name}_{name}", make_schema) for name in ("few", "many"))
-            fill(few, FEW_TASKS, bars)
-            fill(many, plan.tasks, bars)
+            fill(few, FEW_TASKS, bars, counted=side is SERVICE)
+            fill(many, plan.tasks, bars, counted=side is SERVICE)
             execute(server, f"CREATE DATABASE {side.name}_written TEMPLATE {side.name}_many")
             written = server.set(database=f"{side.name}_written")
             execute(written, "UPDATE tasks SET is_completed = false, completed_at = NULL")

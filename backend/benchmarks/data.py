@@ -57,17 +57,21 @@ def create_database(server: URL, name: str, make_schema: Callable[[URL], None]) 
 
 
 def service_schema(url: URL) -> None:
-    """Make the service's own schema."""
+    """Make the service's own schema, for which no time is too late that `fill` writes."""
     prepare_schema(settings_for(url))
+    execute(url, "SELECT setval('late_before', 1)")
+    execute(url, "UPDATE counted SET entries_until = 'epoch'")
 
 
-def fill(url: URL, tasks: int, progress: Progress, *, history: bool = True) -> None:
-    """Add `tasks` tasks, with ten entries of history each, and show how far it is."""
+def fill(url: URL, tasks: int, progress: Progress, *, history: bool = True, counted: bool = True) -> None:
+    """Add `tasks` tasks, with ten entries of history each, and show how far it is. The service's are `counted`."""
     job = progress.add_task(f"{tasks:,} tasks{', 10 entries each' if history else ''}", total=tasks)
     for first in range(1, tasks + 1, TASKS_AT_A_TIME):
         last = min(first + TASKS_AT_A_TIME - 1, tasks)
         for statement in (TASKS, ENTRIES) if history else (TASKS,):
             execute(url, statement, first=first, last=last, tasks=tasks)
         progress.update(job, completed=last)
+    if counted:
+        execute(url, "SELECT fold_counts()")
     execute(url, "VACUUM ANALYZE")
     execute(url, "CHECKPOINT")

@@ -89,7 +89,7 @@ def _print_deep_page(database: URL, page: int) -> None:
     with connection.cursor() as cursor:
         for _ in range(20):
             started = time.perf_counter()
-            cursor.execute(statement.sql, statement.parameters({"offset": (page - 1) * 10, "limit": 10}))
+            cursor.execute(statement.sql, {"offset": (page - 1) * 10, "limit": 10})
             assert cursor.fetchall()
             times_ms.append((time.perf_counter() - started) * 1000)
     connection.close()

@@ -85,7 +85,7 @@ def run_statements(
     lines = [f"\\set number random(1, {tasks})"]
     connection = psycopg2.connect(**connect_arguments(settings_for(url)))
     for statement in statements:
-        sql = connection.cursor().mogrify(statement.sql, statement.parameters(parameters)).decode()
+        sql = connection.cursor().mogrify(statement.sql, parameters).decode()
         # One message, as the service's is: `\;` does not end it.
         lines.append(f"SET LOCAL statement_timeout = 15000\\; {' '.join(sql.split(chr(10)))};")
     connection.close()

@@ -1,5 +1,6 @@
 """A real PostgreSQL for the whole run, a database of its own for each test, and a live server."""
 
+import asyncio
 import atexit
 import gc
 import os
@@ -173,11 +174,19 @@ def database(database_url: URL) -> Iterator[Database]:
 def serve(app: FastAPI) -> Iterator[tuple[FastAPI, str]]:
     """Serve `app` over HTTP, and yield it and its address."""
     listener = socket.create_server(("127.0.0.1", 0))
-    server = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False, timeout_keep_alive=KEEP_ALIVE_S))
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+    config = uvicorn.Config(app, log_config=None, access_log=False, timeout_keep_alive=KEEP_ALIVE_S)
+    server = uvicorn.Server(config)
+    runner = asyncio.Runner(loop_factory=config.get_loop_factory())
+
+    def run() -> None:
+        with runner:
+            runner.run(server.serve([listener]))
+
+    thread = threading.Thread(target=run)
     thread.start()
     while thread.is_alive() and not server.started:
         time.sleep(0.01)
+    app.state.loop = runner.get_loop()
     try:
         yield app, f"http://127.0.0.1:{listener.getsockname()[1]}"
     finally:
@@ -199,6 +208,16 @@ def api(live_app: tuple[FastAPI, str], database: Database) -> Iterator[Api]:
     app.state.database = database
     with Api(base_url=address) as client:
         yield client
+    close(database, app)
+
+
+def close(database: Database, app: FastAPI) -> None:
+    """Close what `app` has used on its event loop, which watches the connections."""
+
+    async def on_loop() -> None:
+        database.close()
+
+    asyncio.run_coroutine_threadsafe(on_loop(), app.state.loop).result()
 
 
 def pytest_collection_finish() -> None:

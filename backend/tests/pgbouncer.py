@@ -28,7 +28,8 @@ listen_port = {listen_port}
 unix_socket_dir =
 auth_type = any
 pool_mode = transaction
-default_pool_size = 2
+default_pool_size = {connections}
+server_lifetime = {lifetime_s}
 max_client_conn = 500
 ; Try a server that was away again at once, not after 15 seconds.
 server_login_retry = 0.1
@@ -38,10 +39,12 @@ logfile = {directory}/pgbouncer.log
 
 
 @contextmanager
-def pgbouncer(server: URL) -> Iterator[URL]:
-    """Run PgBouncer with two server connections to each database, and yield where to connect instead."""
+def pgbouncer(
+    server: URL, connections: int = 2, lifetime_s: int = 3600, listen_port: int | None = None
+) -> Iterator[URL]:
+    """Run PgBouncer with so many server connections to each database, and yield where to connect instead."""
     assert PROGRAM is not None
-    listen_port = free_port()
+    listen_port = listen_port or free_port()
     # PgBouncer, like PostgreSQL, refuses to run as root.
     account = pwd.getpwnam("postgres" if server.host is None and os.geteuid() == 0 else "nobody")
     options = {"user": account.pw_uid, "group": account.pw_gid} if os.geteuid() == 0 else {}
@@ -55,6 +58,8 @@ def pgbouncer(server: URL) -> Iterator[URL]:
                 user=server.username,
                 password=f" password={server.password}" if server.password else "",
                 listen_port=listen_port,
+                connections=connections,
+                lifetime_s=lifetime_s,
                 directory=directory,
             )
         )

@@ -160,6 +160,22 @@ TIMES = {"tasks": ("created_at", "updated_at", "completed_at"), "task_history": 
 
 
 def upgrade() -> None:
+    create_counts()
+
+    for table, columns in TIMES.items():
+        for column in columns:
+            op.create_check_constraint(op.f(f"ck_{table}_{column}_year"), table, YEARS.format(column))
+    # The weekly counts were all that used these.
+    op.drop_index("ix_tasks_created_at", "tasks")
+    op.drop_index("ix_tasks_completed_at", "tasks")
+    op.create_index(
+        "ix_task_history_action_type_timestamp_history_id",
+        "task_history",
+        ["action_type", sa.text("timestamp DESC"), sa.text("history_id DESC")],
+    )
+
+
+def create_counts() -> None:
     op.create_table(
         "count_changes",
         sa.Column("kind", sa.Text(), nullable=False),
@@ -193,18 +209,6 @@ def upgrade() -> None:
         op.execute(f"ALTER TABLE {table} ENABLE ALWAYS TRIGGER {name}")
     op.execute("SELECT recount()")
 
-    for table, columns in TIMES.items():
-        for column in columns:
-            op.create_check_constraint(op.f(f"ck_{table}_{column}_year"), table, YEARS.format(column))
-    # The weekly counts were all that used these.
-    op.drop_index("ix_tasks_created_at", "tasks")
-    op.drop_index("ix_tasks_completed_at", "tasks")
-    op.create_index(
-        "ix_task_history_action_type_timestamp_history_id",
-        "task_history",
-        ["action_type", sa.text("timestamp DESC"), sa.text("history_id DESC")],
-    )
-
 
 def downgrade() -> None:
     op.drop_index("ix_task_history_action_type_timestamp_history_id", "task_history")
@@ -213,11 +217,15 @@ def downgrade() -> None:
     for table, columns in TIMES.items():
         for column in columns:
             op.drop_constraint(f"ck_{table}_{column}_year", table)
+    drop_counting()
+    op.drop_table("counts")
+    op.drop_table("count_changes")
+
+
+def drop_counting() -> None:
     for table, name in TRIGGERS:
         op.execute(f"DROP TRIGGER {name} ON {table}")
     for name in TRIGGER_FUNCTIONS:
         op.execute(f"DROP FUNCTION {name}()")
     op.execute("DROP FUNCTION recount()")
     op.execute("DROP FUNCTION fold_count_changes()")
-    op.drop_table("counts")
-    op.drop_table("count_changes")

@@ -6,25 +6,37 @@ one task. So this is psycopg2's asynchronous mode: it says when it wants to read
 """
 
 import asyncio
-import select
 from collections.abc import Mapping
 from typing import Any, Self
 
 import psycopg2
-from psycopg2.extensions import POLL_OK, POLL_READ, TRANSACTION_STATUS_IDLE
+from psycopg2.errors import DuplicatePreparedStatement, FeatureNotSupported, InvalidSqlStatementName
+from psycopg2.extensions import POLL_OK, POLL_READ, POLL_WRITE, TRANSACTION_STATUS_IDLE, TRANSACTION_STATUS_UNKNOWN
 
 from config import Settings
-from src.database.statement import DIALECT
+from src.database.statement import DIALECT, Statement
 
 Rows = list[tuple[Any, ...]]
 
+# How often a statement is sent on the guess that it is prepared, or is not.
+_GUESSES = 4
+# What a socket takes at once when nothing waits in it to be sent (tcp(7): its buffer has 4 KiB at least).
+_SENT_AT_ONCE_BYTES = 4096
+
 
 class Connection:
-    """A connection that runs one statement at a time."""
+    """A connection that runs one statement at a time, on the event loop that opened it."""
 
     def __init__(self, connection: Any, patience_s: float) -> None:
         self._connection = connection
         self._patience_s = patience_s
+        self._prepared: set[str] = set()
+        self._answered: asyncio.Future[None] | None = None
+        self._loop = asyncio.get_running_loop()
+        self._descriptor = connection.fileno()
+        # For as long as the connection lives: to watch it anew for every statement takes longer.
+        self._loop.add_reader(self._descriptor, self._on_readable)
+        self._is_watched = True
 
     @classmethod
     async def open(cls, settings: Settings) -> Self:
@@ -34,7 +46,7 @@ class Connection:
                 # The name of the host is looked up before this returns, so not on the event loop.
                 opening = await asyncio.to_thread(psycopg2.connect, **connect_arguments(settings), async_=True)
                 try:
-                    await _until_ready(opening)
+                    await _until_open(opening)
                 except BaseException:
                     opening.close()
                     raise
@@ -43,36 +55,108 @@ class Connection:
         # The server ends a statement itself, unless it is stopped, or a pooler holds the statement back.
         return cls(opening, settings.statement_timeout_s + settings.network_timeout_s)
 
+    async def execute(self, statement: Statement, parameters: Mapping[str, Any], before: str) -> Rows:
+        """Return the rows of `statement`, with its plan from the last time. `before` is SQL for the same transaction.
+
+        What is prepared on a connection is only a guess: behind a pooler, each transaction may be on
+        another one of the server's. A wrong guess is reported before anything has run.
+        Raises as `run` does.
+        """
+        command = statement.execute if statement.name in self._prepared else statement.prepare + statement.execute
+        for _ in range(_GUESSES):
+            try:
+                rows = await self.run(before + command, parameters)
+            except InvalidSqlStatementName:
+                command = statement.prepare + statement.execute
+            except DuplicatePreparedStatement:
+                command = statement.execute
+            except FeatureNotSupported:
+                # "cached plan must not change result type", after a migration.
+                command = statement.deallocate + statement.prepare + statement.execute
+            else:
+                self._prepared.add(statement.name)
+                return rows
+        return await self.run(before + statement.sql, parameters)
+
     async def run(self, sql: str, parameters: Mapping[str, Any] | None = None) -> Rows:
         """Return the rows of `sql`, of its last statement where it is several.
 
         Raises `psycopg2.Error`, and `TimeoutError` where the server does not even say that it failed.
         """
         cursor = self._connection.cursor()
-        cursor.execute(sql, parameters)
-        async with asyncio.timeout(self._patience_s):
-            await _until_ready(self._connection)
+        answered = self._answered = self._loop.create_future()
+        timer = self._loop.call_later(self._patience_s, _time_out, answered)
+        try:
+            cursor.execute(sql, parameters or None)
+            if len(cursor.query) > _SENT_AT_ONCE_BYTES:
+                self._advance(answered)
+            await answered
+        finally:
+            timer.cancel()
+            self._answered = None
+            if self._is_lost():
+                self._unwatch()
         rows: Rows = cursor.fetchall() if cursor.description else []
         return rows
 
     def is_usable(self) -> bool:
-        """Whether the connection is free for a statement: open, and in the middle of nothing.
-
-        That the server has closed it is noticed without a round trip: to an idle client a server
-        says nothing but that it ends.
-        """
-        if self._connection.get_transaction_status() != TRANSACTION_STATUS_IDLE:
-            return False
-        poll = select.poll()
-        poll.register(self._connection, select.POLLIN)
-        return not poll.poll(0)
+        """Whether the connection is free for a statement: open, and in the middle of nothing."""
+        return not self._connection.closed and self._connection.get_transaction_status() == TRANSACTION_STATUS_IDLE
 
     def close(self) -> None:
         """Close the connection. What the server has begun, it may still commit."""
+        self._unwatch()
         self._connection.close()
 
+    def _on_readable(self) -> None:
+        if self._answered is None:
+            # To an idle client a server says nothing but that it ends.
+            self.close()
+        elif not self._answered.done():
+            self._advance(self._answered)
 
-async def _until_ready(connection: Any) -> None:
+    def _advance(self, answered: "asyncio.Future[None]") -> None:
+        try:
+            state = self._connection.poll()
+        except psycopg2.Error as error:
+            answered.set_exception(error)
+        else:
+            if state == POLL_OK:
+                answered.set_result(None)
+            elif self._is_lost():
+                answered.set_exception(psycopg2.OperationalError("the connection was lost"))
+            elif state == POLL_WRITE:
+                self._loop.add_writer(self._descriptor, self._on_writable)
+            else:
+                # uvloop stops to watch a socket when it tells of an error, in front of which there may be data.
+                self._loop.remove_reader(self._descriptor)
+                self._loop.add_reader(self._descriptor, self._on_readable)
+        # At once: the next socket that anybody opens may have the same descriptor.
+        if self._is_lost():
+            self._unwatch()
+
+    def _on_writable(self) -> None:
+        self._loop.remove_writer(self._descriptor)
+        self._on_readable()
+
+    def _is_lost(self) -> bool:
+        """Whether libpq has closed the socket, which psycopg2 does not always notice."""
+        return bool(self._connection.closed or self._connection.get_transaction_status() == TRANSACTION_STATUS_UNKNOWN)
+
+    def _unwatch(self) -> None:
+        """Have the event loop forget the connection."""
+        if self._is_watched and not self._loop.is_closed():
+            self._loop.remove_reader(self._descriptor)
+            self._loop.remove_writer(self._descriptor)
+        self._is_watched = False
+
+
+def _time_out(answered: "asyncio.Future[None]") -> None:
+    if not answered.done():
+        answered.set_exception(TimeoutError())
+
+
+async def _until_open(connection: Any) -> None:
     loop = asyncio.get_running_loop()
     while (state := connection.poll()) != POLL_OK:
         descriptor = connection.fileno()

@@ -13,7 +13,7 @@ from config import Settings
 from src.database.connection import Connection, Rows
 from src.database.faults import is_transient, is_unavailable, is_unique_violation
 from src.database.pool import Pool
-from src.database.statement import Statement
+from src.database.statement import LongStatement, Statement
 from src.exceptions.errors import DatabaseUnavailable
 from src.utils.json_text import JsonFile
 from src.utils.metrics import repeated_statements
@@ -24,8 +24,8 @@ log = logging.getLogger(__name__)
 _FIRST_PAUSE_S = 0.02
 _LONGEST_PAUSE_S = 0.4
 
-# How many rows of a long result are in memory at a time.
-_ROWS_AT_A_TIME = 500
+# A fifth of a second adds some hundred changes to what is to be counted.
+_MAINTENANCE_PAUSE_S = 0.2
 
 # Has the transaction write to the log of PostgreSQL, and so wait at its end for a synchronous replica,
 # as a read would not. What a repeat finds committed may not be there yet when the server has restarted.
@@ -53,6 +53,7 @@ class Database:
         # travels with the statement, in the same message and transaction: a pooler in transaction
         # mode refuses start-up options and would hand a session's SET to other clients.
         self._limit = f"SET LOCAL statement_timeout = {round(settings.statement_timeout_s * 1000)}; "
+        self._maintenance: asyncio.Task[None] | None = None
 
     async def run(
         self,
@@ -73,41 +74,62 @@ class Database:
         """
 
         async def run(attempted: Statement, prefix: str = "") -> tuple[Rows | None, bool]:
-            sql, values = self._limit + prefix + attempted.sql, attempted.parameters(parameters or {})
+            before = self._limit + prefix
             self._log(attempted)
-            return await self._repeat(lambda connection: connection.run(sql, values), attempted.sql, repeat_budget_s)
+            return await self._repeat(
+                lambda connection: connection.execute(attempted, parameters or {}, before),
+                attempted.sql,
+                repeat_budget_s,
+            )
 
         rows, repeated = await run(statement)
         if not rows and repeated and if_committed is not None:
             rows, _ = await run(if_committed, _WAIT_FOR_REPLICA)
         return rows or []
 
-    async def collect(self, statement: Statement) -> JsonFile:
-        """Return the array of the JSON texts that `statement`, which has no parameters, selects.
+    async def collect(self, statement: LongStatement) -> JsonFile:
+        """Return the array of the JSON texts that `statement` selects.
 
         All are of one snapshot, and there before the caller sees any of them: so what fails, fails
         as a whole, and a slow caller holds no connection. A long array takes one round trip more
-        for each 500 rows.
+        for each `rows_at_a_time`.
         """
         self._log(statement)
         array, _ = await self._repeat(lambda connection: self._collect(connection, statement), statement.sql, None)
         assert array is not None, "A read inserts nothing, so it runs into no ids."
         return array
 
+    def maintain(self, sql: str) -> None:
+        """Run `sql` in the background, now and again: not while it still runs, nor for a moment afterwards.
+
+        It is tried once; its failures are logged.
+        """
+        if self._maintenance is None or self._maintenance.done():
+            self._maintenance = asyncio.get_running_loop().create_task(self._maintain(self._limit + sql))
+
     def close(self) -> None:
-        """Close the connections, which must not be in use."""
+        """Close the connections, of which none must be in use for a request."""
+        if self._maintenance is not None:
+            self._maintenance.cancel()
         self.pool.close()
 
-    async def _collect(self, connection: Connection, statement: Statement) -> JsonFile:
-        fetch = f"FETCH {_ROWS_AT_A_TIME} FROM items"
-        first = f"{self._limit}DECLARE items NO SCROLL CURSOR FOR {statement.sql}; {fetch}"
+    async def _maintain(self, sql: str) -> None:
+        try:
+            await self._repeat(lambda connection: connection.run(sql), sql, budget_s=0)
+        except (psycopg2.Error, DatabaseUnavailable) as error:
+            log.info("The database was not maintained: %s", str(error.__cause__ or error).partition("\n")[0])
+        await asyncio.sleep(_MAINTENANCE_PAUSE_S)
+
+    async def _collect(self, connection: Connection, statement: LongStatement) -> JsonFile:
         array = JsonFile()
         try:
-            rows = await connection.run(first)
-            if len(rows) == _ROWS_AT_A_TIME:
+            rows = await connection.execute(statement.beginning, {}, self._limit)
+            if len(rows) == statement.rows_at_a_time:
                 # There may be more: once again, in a transaction that lasts.
-                rows = await connection.run(f"BEGIN READ ONLY; {first}")
-                while len(rows) == _ROWS_AT_A_TIME:
+                fetch = f"FETCH {statement.rows_at_a_time} FROM items"
+                cursor = f"DECLARE items NO SCROLL CURSOR FOR {statement.sql}"
+                rows = await connection.run(f"BEGIN READ ONLY; {self._limit}{cursor}; {fetch}")
+                while len(rows) == statement.rows_at_a_time:
                     array.extend(item for (item,) in rows)
                     rows = await connection.run(fetch)
                 await connection.run("COMMIT")

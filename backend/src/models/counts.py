@@ -1,6 +1,6 @@
-"""The tables of the counts, which triggers keep; why they are exact is in alembic/versions/0002_counts.py."""
+"""The tables of the counts; why they are exact is in alembic/versions/0003_cheap_counts.py."""
 
-from sqlalchemy import BigInteger, Column, Date, Table, Text, UniqueConstraint
+from sqlalchemy import BigInteger, Column, Date, DateTime, Identity, MetaData, Table, Text, UniqueConstraint
 
 from src.database.base import Base
 
@@ -18,10 +18,35 @@ counts = Table(
     UniqueConstraint("day", "kind", postgresql_nulls_not_distinct=True),
 )
 
-# What is not in `counts` yet.
+# Up to where `counts` has counted, in one row.
+counted = Table(
+    "counted",
+    Base.metadata,
+    Column("entries_until", DateTime(timezone=True), nullable=False),
+    Column("task_changes", BigInteger, nullable=False),
+)
+
+# Entries that were written when `counts` had counted their time already.
+late_entries = Table(
+    "late_entries",
+    Base.metadata,
+    Column("kind", Text, nullable=False),
+    Column("timestamp", DateTime(timezone=True), nullable=False),
+)
+
+task_count_changes = Table(
+    "task_count_changes",
+    Base.metadata,
+    Column("number", BigInteger, Identity(always=True), primary_key=True),
+    Column("kind", Text, nullable=False),
+    Column("day", Date, nullable=False),
+    Column("change", BigInteger, nullable=False),
+)
+
+# A view of what is not in `counts` yet.
 count_changes = Table(
     "count_changes",
-    Base.metadata,
+    MetaData(),
     Column("kind", Text, nullable=False),
     Column("day", Date, nullable=False),
     Column("change", BigInteger, nullable=False),

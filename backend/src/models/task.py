@@ -26,7 +26,8 @@ class Task(Base):
 
     __table_args__ = (
         CheckConstraint(f"char_length(title) <= {TITLE_MAX_LENGTH}", name="title_length"),
-        CheckConstraint(f"title ~ '{VISIBLE_CHARACTER}'", name="title_visible"),
+        # Most titles begin with a visible character of ASCII, and need no regular expression.
+        CheckConstraint(f"ascii(title) BETWEEN 33 AND 126 OR title ~ '{VISIBLE_CHARACTER}'", name="title_visible"),
         CheckConstraint(f"char_length(description) <= {DESCRIPTION_MAX_LENGTH}", name="description_length"),
         CheckConstraint("is_completed = (completed_at IS NOT NULL)", name="completed_at_consistent"),
         *(expressible(column) for column in ("created_at", "updated_at", "completed_at")),

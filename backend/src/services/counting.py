@@ -1,4 +1,4 @@
-"""Counts, put together from the two tables that triggers keep: see alembic/versions/0002_counts.py."""
+"""Counts, put together from what is counted and what is not yet: see alembic/versions/0003_cheap_counts.py."""
 
 from collections.abc import Callable
 from typing import Any
@@ -20,12 +20,18 @@ from sqlalchemy import (
     union_all,
 )
 
+from src.database.database import Database
 from src.database.statement import Statement
 from src.models import ActionType, count_changes, counts
 from src.models.counts import TASK_COMPLETED, TASK_CREATED
 
 # Which kinds to count: a condition on the column `kind`.
 KindFilter = Callable[[ColumnElement[str]], ColumnElement[bool]]
+
+# More than these take longer to add up than everything else about a page of the history.
+_MANY_PARTS = 200
+# A fold is to see what was committed a moment ago, whatever the default of the database is.
+_FOLD = "SET TRANSACTION ISOLATION LEVEL READ COMMITTED; SELECT fold_counts()"
 
 _folded, _changes = counts.c, count_changes.c
 
@@ -39,13 +45,13 @@ def _is_task(kind: ColumnElement[str]) -> ColumnElement[bool]:
     return kind.in_([_text(TASK_CREATED), _text(TASK_COMPLETED)])
 
 
-def total_count(kinds: KindFilter) -> Select[Any]:
-    """Return a SELECT of the `total` number of rows of `kinds`."""
+def total_count(kinds: KindFilter) -> Select[int, int]:
+    """Return a SELECT of the `total` number of rows of `kinds`, and of the number of `parts` that it is the sum of."""
     part = union_all(
         select(_folded.count.label("count")).where(kinds(_folded.kind), _folded.day.is_(None)),
         select(_changes.change).where(kinds(_changes.kind)),
     ).subquery("part")
-    return select(sum_of(part.c.count).label("total"))
+    return select(sum_of(part.c.count).label("total"), func.count().label("parts"))
 
 
 def count_by_day(kinds: KindFilter) -> Subquery:
@@ -65,7 +71,7 @@ def sum_of(count: ColumnElement[int], condition: ColumnElement[bool] | None = No
 
 
 def _weekly_counts() -> ClauseElement:
-    """The tasks created and completed from `first_day` to `last_day`, all completed tasks, and all tasks."""
+    """The tasks created and completed from `first_day` to `last_day`, all completed tasks, all tasks, and the parts."""
     first_day, last_day = bindparam("first_day", type_=Date()), bindparam("last_day", type_=Date())
     part = union_all(
         select(_folded.kind, _folded.count.label("count"), true().label("of_all"), false().label("of_week")).where(
@@ -85,11 +91,17 @@ def _weekly_counts() -> ClauseElement:
         completed & part.c.of_all,
         created & part.c.of_all,
     )
-    return select(*(sum_of(part.c.count, condition) for condition in wanted))
+    return select(*(sum_of(part.c.count, condition) for condition in wanted), func.count())
+
+
+def keep_counted(database: Database, parts: int) -> None:
+    """Have the counts folded, in the background, when a count had many `parts`. `database` is the primary."""
+    if parts > _MANY_PARTS:
+        database.maintain(_FOLD)
 
 
 def _text(value: str) -> ColumnElement[str]:
     return literal_column(f"'{value}'")
 
 
-WEEKLY_COUNTS = Statement(_weekly_counts())
+WEEKLY_COUNTS = Statement(_weekly_counts(), reads_many=True)

@@ -27,6 +27,7 @@ from sqlalchemy import (
     literal_column,
     select,
     text,
+    true,
     tuple_,
 )
 
@@ -54,13 +55,14 @@ def page_of_history(given: frozenset[str], *, far: bool = False) -> Statement:
 
     These are names of its parameters, beside `limit`: `task_id`, `action_type`, both or neither,
     and either `offset` or `after_timestamp` with `after_id`. It returns one row: the number of all
-    entries that match, the number of those before the page, the page as a JSON array, and the
-    position of its last entry. Whether the offset is `far`, `is_far` tells.
+    entries that match, the number of those before the page, the page as a JSON array, the position
+    of its last entry, and the number of parts that the first number is the sum of. Whether the offset
+    is `far`, `is_far` tells.
     """
     matches = [_history[name] == bindparam(name, type_=_history[name].type) for name in sorted(given & _FILTERS)]
     # The entries of one task are few, and side by side in its index: they need no counts.
     kinds = None if "task_id" in given else _kind_of_action if "action_type" in given else is_entry
-    total = _count_of(matches) if kinds is None else total_count(kinds)
+    total = (_count_of(matches) if kinds is None else total_count(kinds)).subquery("total")
     page = _entries.where(*matches)
     first: ColumnElement[int] = cast(_offset, BigInteger)
     if "offset" not in given:
@@ -77,7 +79,8 @@ def page_of_history(given: frozenset[str], *, far: bool = False) -> Statement:
         func.concat("[", func.string_agg(item.c.json, text("','")), "]", type_=String).label("items"),
         func.array_agg(item.c.position, type_=ARRAY(Text))[func.count()].label("last_position"),
     ).subquery("array")
-    return Statement(select(total.scalar_subquery(), first, array.c["items"], array.c.last_position))
+    answer = select(total.c.total, first, array.c["items"], array.c.last_position, total.c.parts)
+    return Statement(answer.join_from(total, array, true()), reads_many=True)
 
 
 def is_far(offset: int) -> bool:
@@ -106,15 +109,19 @@ def _count_until_cursor(matches: Sequence[ColumnElement[bool]], kinds: KindFilte
     """How many entries there are up to the cursor: those of the cursor's day, and those of newer days."""
     within = [*matches, _position >= _after]
     if kinds is None:
-        return _count_of(within).scalar_subquery()
+        return _number_of(within)
     part = count_by_day(kinds)
     day = cast(func.timezone("UTC", _after_timestamp), part.c.day.type)
     newer = select(sum_of(part.c.count)).where(part.c.day > day).scalar_subquery()
-    return newer + _count_of([*within, _history.timestamp < _end_of(day)]).scalar_subquery()
+    return newer + _number_of([*within, _history.timestamp < _end_of(day)])
 
 
-def _count_of(matches: Sequence[ColumnElement[bool]]) -> Select[Any]:
-    return select(func.count().label("total")).select_from(TaskHistory.__table__).where(*matches)
+def _count_of(matches: Sequence[ColumnElement[bool]]) -> Select[int, int]:
+    return select(_number_of(matches).label("total"), literal_column("1", Integer).label("parts"))
+
+
+def _number_of(matches: Sequence[ColumnElement[bool]]) -> ColumnElement[int]:
+    return select(func.count()).select_from(TaskHistory.__table__).where(*matches).scalar_subquery()
 
 
 def _end_of(day: ColumnElement[Any]) -> ColumnElement[Any]:

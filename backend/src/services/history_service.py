@@ -10,7 +10,7 @@ from src.database.database import Database
 from src.models import ActionType, TaskHistory
 from src.schemas.history import Pagination
 from src.schemas.stats import WeeklyStats
-from src.services.counting import WEEKLY_COUNTS
+from src.services.counting import WEEKLY_COUNTS, keep_counted
 from src.services.history_page import is_far, page_of_history
 from src.utils.cursors import Page, cursor_to
 from src.utils.json_text import JsonText, json_object
@@ -20,10 +20,14 @@ _history = TaskHistory.__table__.c
 
 
 class HistoryService:
-    """Reads the audit log and the counts; `log_action` is the only writer of `task_history`."""
+    """Reads the audit log and the counts; `log_action` is the only writer of `task_history`.
 
-    def __init__(self, database: Database) -> None:
+    Where `database` is a replica, `primary` is what it replicates.
+    """
+
+    def __init__(self, database: Database, primary: Database | None = None) -> None:
         self._database = database
+        self._primary = primary or database
 
     @staticmethod
     def log_action(change: CTE, action: ActionType, description: ColumnElement[str]) -> CTE:
@@ -70,7 +74,8 @@ class HistoryService:
             given["after_timestamp"], given["after_id"] = after.split()
             statement = page_of_history(frozenset(given))
         [row] = await self._database.run(statement, {"limit": limit, **given})
-        total_count, first, items, last_position = row
+        total_count, first, items, last_position, parts = row
+        keep_counted(self._primary, parts)
         pagination = Pagination.of(total_count=total_count, offset=first, limit=limit)
         return Page(
             json_object(items=items, pagination=pagination.model_dump_json()),
@@ -82,7 +87,8 @@ class HistoryService:
         start, end = week_bounds(now or utc_now())
         last_moment = end - timedelta(seconds=1)
         [row] = await self._database.run(WEEKLY_COUNTS, {"first_day": start.date(), "last_day": last_moment.date()})
-        created_this_week, completed_this_week, total_completed, total_tasks = row
+        created_this_week, completed_this_week, total_completed, total_tasks, parts = row
+        keep_counted(self._primary, parts)
         stats = WeeklyStats(
             tasks_created_this_week=created_this_week,
             tasks_completed_this_week=completed_this_week,

@@ -19,7 +19,7 @@ from sqlalchemy import (
 )
 
 from src.database.json_rows import json_rows
-from src.database.statement import Statement
+from src.database.statement import LongStatement, Statement
 from src.models import Task
 
 _tasks = Task.__table__.c
@@ -30,9 +30,13 @@ _after_created_at = cast(bindparam("after_created_at", type_=Text()), DateTime(t
 _after_id = bindparam("after_id", type_=Uuid(as_uuid=False))
 
 
-def _list(*criteria: ColumnElement[bool]) -> Statement:
+# How many tasks of the whole list are in memory at a time.
+_ROWS_AT_A_TIME = 500
+
+
+def _list(*criteria: ColumnElement[bool]) -> LongStatement:
     tasks = select(Task.__table__).where(*criteria).order_by(_tasks.is_completed, *_by_age)
-    return Statement(json_rows(tasks.subquery("task")))
+    return LongStatement(json_rows(tasks.subquery("task")), _ROWS_AT_A_TIME)
 
 
 ALL_TASKS = _list()
@@ -51,7 +55,7 @@ def page_of_tasks(parts: tuple[bool, ...], cursor_part: bool | None) -> Statemen
     rows = union_all(*(_rows(is_completed, is_completed == cursor_part).subquery().select() for is_completed in parts))
     page = rows.subquery("part")
     in_order = select(page).order_by(page.c.is_completed, page.c.created_at.desc(), page.c.id).limit(_limit)
-    return Statement(json_rows(in_order.subquery("task"), "is_completed", "created_at", "id"))
+    return Statement(json_rows(in_order.subquery("task"), "is_completed", "created_at", "id"), reads_many=True)
 
 
 def _rows(is_completed: bool, after_cursor: bool) -> Select[Any]:

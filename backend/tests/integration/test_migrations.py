@@ -21,7 +21,8 @@ from src.database.migrate import prepare_schema
 from tests.conftest import Sql, execute, settings_for
 from tests.service import free_port
 
-TABLES = "'tasks'::regclass, 'task_history'::regclass, 'counts'::regclass, 'count_changes'::regclass"
+TABLE_NAMES = {"tasks", "task_history", "counts", "counted", "late_entries", "task_count_changes"}
+TABLES = ", ".join(f"'{name}'::regclass" for name in TABLE_NAMES)
 DEFINITIONS = {
     "columns": "SELECT attrelid::regclass::text, attname, format_type(atttypid, atttypmod), attnotnull"
     f" FROM pg_attribute WHERE attrelid IN ({TABLES}) AND attnum > 0 ORDER BY 1, attnum",
@@ -51,7 +52,7 @@ def test_upgrade_makes_the_schema_and_downgrade_removes_it_all(empty_database: C
     url = empty_database()
 
     assert alembic(url, "upgrade", "head").returncode == 0
-    assert tables(url) == {"tasks", "task_history", "counts", "count_changes", "alembic_version"}
+    assert tables(url) == {*TABLE_NAMES, "alembic_version"}
 
     assert alembic(url, "downgrade", "base").returncode == 0
     assert tables(url) == {"alembic_version"}
@@ -124,7 +125,7 @@ def test_of_many_that_start_at_once_one_migrates(empty_database: Callable[[], UR
     with ThreadPoolExecutor(4) as threads:
         started = [threads.submit(run_python, url, "prepare_schema(load_settings())") for _ in range(4)]
     assert [process.result().stderr for process in started] == [""] * 4
-    assert execute(url, "SELECT version_num FROM alembic_version") == [("0002",)]
+    assert execute(url, "SELECT version_num FROM alembic_version") == [("0003",)]
 
 
 def run_python(url: URL, statement: str) -> subprocess.CompletedProcess[str]:

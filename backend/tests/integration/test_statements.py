@@ -11,13 +11,13 @@ from sqlalchemy import URL
 
 from src.database.connection import Rows
 from src.database.database import Database
-from src.database.statement import Statement
+from src.database.statement import LongStatement, Statement
 from src.models import ActionType
 from src.services.history_service import HistoryService
 from src.services.task_service import TaskService
 from src.utils.json_text import JsonFile
 from tests.client import Api
-from tests.conftest import execute, settings_for
+from tests.conftest import close, execute, settings_for
 from tests.proxy import Proxy
 
 
@@ -29,7 +29,7 @@ def messages(live_app: tuple[FastAPI, str], database_url: URL, api: Api) -> Iter
     with proxy.running() as url:
         database = app.state.database = Database(settings_for(url, database_pool_size=1))
         yield proxy.messages
-        database.close()
+        close(database, app)
 
 
 REQUESTS = {
@@ -152,12 +152,15 @@ class ExplainedDatabase(Database):
         await self._explain(statement, parameters or {})
         return await super().run(statement, parameters, **options)
 
-    async def collect(self, statement: Statement) -> JsonFile:
-        await self._explain(statement, {})
+    async def collect(self, statement: LongStatement) -> JsonFile:
+        await self._explain(statement.beginning, {})
         return await super().collect(statement)
 
     async def _explain(self, statement: Statement, parameters: Mapping[str, Any]) -> None:
         connection = await self.pool.acquire()
-        lines = await connection.run(f"EXPLAIN {statement.sql}", statement.parameters(parameters))
+        as_it_runs = f"BEGIN; {self._limit}{statement.prepare}"
+        explain = statement.execute.replace("EXECUTE ", "EXPLAIN EXECUTE ")
+        lines = await connection.run(as_it_runs + explain, parameters)
+        await connection.run("ROLLBACK; DEALLOCATE ALL")
         self.plan = "\n".join(line for (line,) in lines)
         self.pool.release(connection)
