@@ -32,8 +32,9 @@ from config import ENV_FILE_VARIABLE, LogFormat, Settings, describe_settings, lo
 from src.api import metrics, v1
 from src.api.middleware import BodyLimit, HeadAsGet, Observed, UnexpectedErrors
 from src.api.openapi import complete_document
-from src.api.security import ApiKeys, SecurityHeaders, TrustedHosts
+from src.api.security import ApiKeys, TrustedHosts
 from src.api.server import KEEP_ALIVE_S, PatientProtocol, PatientServer, Workers
+from src.api.short_cut import ShortCut
 from src.api.sockets import BACKLOG, bound_sockets, listen
 from src.api.startup import START_FAILURES, BeforeStart, started
 from src.database.migrate import prepare_schema
@@ -96,7 +97,6 @@ def _middleware(settings: Settings) -> list[Middleware]:
     api_keys = [key.get_secret_value() for key in settings.api_key]
     return [
         Middleware(Observed),
-        Middleware(SecurityHeaders),
         Middleware(
             CORSMiddleware,
             allow_origins=settings.frontend_url,
@@ -110,6 +110,7 @@ def _middleware(settings: Settings) -> list[Middleware]:
         *([Middleware(ApiKeys, keys=api_keys)] if api_keys else []),
         Middleware(BodyLimit, max_bytes=settings.max_body_bytes),
         Middleware(HeadAsGet),
+        Middleware(ShortCut, routes=v1.routes),
     ]
 
 

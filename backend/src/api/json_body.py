@@ -41,9 +41,7 @@ def parse_json(body: bytes) -> Any:
     except UnicodeDecodeError:
         _refuse("must be UTF-8")
     try:
-        return json.loads(
-            text, object_pairs_hook=_unique, parse_constant=_refuse_constant, parse_float=_finite, parse_int=_integer
-        )
+        return _decoder.decode(text)
     except ValueError:
         _refuse("is not valid JSON")
     except RecursionError:
@@ -71,6 +69,12 @@ def _finite(digits: str) -> float:
 def _integer(digits: str) -> int:
     # No field takes a number; to read thousands of digits would only cost time.
     return int(digits) if len(digits) < 40 else int(_finite(digits))
+
+
+# `json.loads` would make one each time.
+_decoder = json.JSONDecoder(
+    object_pairs_hook=_unique, parse_constant=_refuse_constant, parse_float=_finite, parse_int=_integer
+)
 
 
 def _refuse(rule: str) -> NoReturn:

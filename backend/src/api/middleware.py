@@ -9,6 +9,7 @@ from urllib.parse import quote
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from src.api.security import security_headers
 from src.utils.log import request_id
 from src.utils.metrics import requests
 from src.utils.response import failure
@@ -23,6 +24,8 @@ _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
 
 class Observed:
     """Names each request, logs one line for it and measures it: method, route, status and milliseconds.
+
+    It tells browsers to take the answer for what it is.
 
     The name is the caller's X-Request-ID where that is 1 to 64 of `[A-Za-z0-9._-]`, else a new
     one; the answer and every line that is logged on the way carry it. The route is a template such
@@ -44,15 +47,14 @@ class Observed:
         # The route `/` is a slash after the path under which a server puts the application.
         if path != scope["path"] and path != scope.get("root_path", ""):
             scope = {**scope, "path": path}
-        given = dict(scope["headers"]).get(b"x-request-id", b"").decode("latin-1")
-        name = given if _REQUEST_ID.fullmatch(given) else f"{random.getrandbits(128):032x}"  # No secret.
+        name = _given_name(scope) or f"{random.getrandbits(128):032x}"  # No secret.
         request_id.set(name)
 
         async def send_and_note(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"].append((b"x-request-id", name.encode()))
+                message["headers"] += (*security_headers(message["headers"]), (b"x-request-id", name.encode()))
             await send(message)
 
         try:
@@ -62,13 +64,14 @@ class Observed:
             # The router leaves its choice in the scope.
             route = getattr(scope.get("route"), "path", None)
             requests(method if method in _METHODS else "_OTHER", route or "", status or "").observe(seconds)
+            milliseconds = round(seconds * 1000, 1)
             log.info(
-                "%s %s %s %.1f ms",
+                "%s %s %s %s ms",
                 method,
                 route or _printable_path(scope),
                 status or "-",
-                seconds * 1000,
-                extra={"method": method, "route": route, "status": status, "milliseconds": round(seconds * 1000, 1)},
+                milliseconds,
+                extra={"method": method, "route": route, "status": status, "milliseconds": milliseconds},
             )
 
 
@@ -144,6 +147,14 @@ class HeadAsGet:
             await self.app(as_get, receive, send_without_body)
         finally:
             scope["route"] = as_get.get("route")
+
+
+def _given_name(scope: Scope) -> str | None:
+    for name, value in scope["headers"]:
+        if name == b"x-request-id":
+            given: str = value.decode("latin-1")
+            return given if _REQUEST_ID.fullmatch(given) else None
+    return None
 
 
 def _printable_path(scope: Scope) -> str:

@@ -1,10 +1,10 @@
 """Who may call, and what browsers are told: API keys, trusted hosts, security headers. Pure ASGI."""
 
 import hmac
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 
 from starlette.datastructures import Headers
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from src.utils.response import failure
 
@@ -54,6 +54,8 @@ class TrustedHosts:
         await failure(400, "Host: is not a host that this service answers for")(scope, receive, send)
 
 
+Header = tuple[bytes, bytes]
+
 _FOR_EVERYTHING = [
     (b"x-content-type-options", b"nosniff"),
     (b"x-frame-options", b"DENY"),
@@ -69,34 +71,23 @@ _PAGE_POLICY = (
     b"img-src 'self' data:; worker-src blob:; frame-ancestors 'none'"
 )
 _FOR_PAGES = [(b"content-security-policy", _PAGE_POLICY)]
+# By media type.
+_FOR_TYPES = {
+    b"application/json": _FOR_EVERYTHING + _FOR_JSON,
+    b"text/html; charset=utf-8": _FOR_EVERYTHING + _FOR_PAGES,
+}
 
 
-class SecurityHeaders:
-    """Tells browsers to take answers for what they are, and to keep and embed none of them.
+def security_headers(headers: Iterable[Header]) -> list[Header]:
+    """Return what tells browsers to take an answer with these `headers` for what it is, and to keep and embed none.
 
     After OWASP's REST Security Cheat Sheet
     (https://cheatsheetseries.owasp.org/cheatsheets/REST_Security_Cheat_Sheet.html#security-headers).
     """
-
-    def __init__(self, app: ASGIApp) -> None:
-        self.app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self.app(scope, receive, send)
-            return
-
-        async def send_with_headers(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                headers = message["headers"]
-                headers += _FOR_EVERYTHING
-                if (b"content-type", b"application/json") in headers:
-                    headers += _FOR_JSON
-                elif (b"content-type", b"text/html; charset=utf-8") in headers:
-                    headers += _FOR_PAGES
-            await send(message)
-
-        await self.app(scope, receive, send_with_headers)
+    for name, value in headers:
+        if name == b"content-type":
+            return _FOR_TYPES.get(value, _FOR_EVERYTHING)
+    return _FOR_EVERYTHING
 
 
 def _without_port(host: str) -> str:

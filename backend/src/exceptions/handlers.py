@@ -52,12 +52,13 @@ _MAX_NAME_LENGTH = 64
 
 def register_handlers(app: FastAPI) -> None:
     """Let `app` answer every failure in the envelope, but for the unexpected: see `api.middleware`."""
-    app.add_exception_handler(ServiceError, _answer_service_error)
+    app.add_exception_handler(ServiceError, answer_service_error)
     app.add_exception_handler(RequestValidationError, _answer_invalid_request)
-    app.add_exception_handler(HTTPException, _answer_framework_error)
+    app.add_exception_handler(HTTPException, answer_framework_error)
 
 
-async def _answer_service_error(request: Request, error: Exception) -> Response:
+async def answer_service_error(request: Request, error: Exception) -> Response:
+    """Return the response that tells of a `ServiceError`."""
     assert isinstance(error, ServiceError)
     status_code = _STATUS_CODES[type(error)]
     headers = {"Retry-After": str(RETRY_AFTER_S)} if status_code == 503 else None
@@ -71,7 +72,8 @@ async def _answer_invalid_request(request: Request, error: Exception) -> Respons
     return failure(400, "; ".join(problems))
 
 
-async def _answer_framework_error(request: Request, error: Exception) -> Response:
+async def answer_framework_error(request: Request, error: Exception) -> Response:
+    """Return the response that tells of an `HTTPException`."""
     assert isinstance(error, HTTPException)
     # What refuses JSON (src/api/json_body.py) brings its own words.
     is_own = error.detail.startswith("body: ")
