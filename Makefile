@@ -40,10 +40,10 @@ torture: .venv/installed  ## Put the service under faults for some minutes, and 
 test-scale: .venv/installed  ## Run it on several machines, and kill some (Linux; needs haproxy and pgbouncer).
 	@cd backend && ../.venv/bin/python -m tests.scale
 
-bench: .venv/installed  ## Compare with a textbook service and with the floor (15 minutes; needs wrk).
+bench: .venv/installed  ## Compare with a textbook service, raw asyncpg and the floor (25 minutes; needs wrk).
 	@cd backend && ../.venv/bin/python -m benchmarks
 
-bench-large: .venv/installed  ## Compare 10 million entries of history with 10 thousand (10 minutes; needs wrk).
+bench-large: .venv/installed  ## Compare 10 million entries of history with 10 thousand (15 minutes; needs wrk).
 	@cd backend && ../.venv/bin/python -m benchmarks --large
 
 .venv/bin/python:

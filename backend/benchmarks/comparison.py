@@ -224,7 +224,7 @@ def _print_price_of_counts(database: URL, tasks: int, rounds: int, seconds: int)
     triggers = execute(
         database,
         "SELECT tgrelid::regclass::text AS table, tgname AS name FROM pg_trigger"
-        " WHERE tgname LIKE 'count\\_%' AND NOT tgisinternal",
+        " WHERE (tgname LIKE 'count\\_%' OR tgname = 'note_late_entry') AND NOT tgisinternal",
     )
     rates: dict[tuple[Work, str], list[float]] = defaultdict(list)
     statements = statements_of_service()

@@ -82,12 +82,20 @@ def run_statements(
 
     The parameters may be SQL (`AsIs`), in which `:number` is that of a random task.
     """
-    lines = [f"\\set number random(1, {tasks})"]
     connection = psycopg2.connect(**connect_arguments(settings_for(url)))
+    cursor = connection.cursor()
+
+    def line(sql: str) -> str:
+        return " ".join(cursor.mogrify(sql, parameters).decode().split("\n"))
+
+    # Prepared once by each client.
+    lines = ["\\if :prepared = 0"]
+    lines += [line(statement.prepare) for statement in statements]
+    lines += ["\\set prepared 1", "\\endif", f"\\set number random(1, {tasks})"]
+    # One message, as the service's is: `\\;` does not end it.
     for statement in statements:
-        sql = connection.cursor().mogrify(statement.sql, parameters).decode()
-        # One message, as the service's is: `\;` does not end it.
-        lines.append(f"SET LOCAL statement_timeout = 15000\\; {' '.join(sql.split(chr(10)))};")
+        message = f"SET LOCAL statement_timeout = 15000; {statement.execute}".replace("; ", "\\; ")
+        lines.append(f"{line(message)};")
     connection.close()
     with tempfile.NamedTemporaryFile("w", suffix=".sql") as script:
         script.write("\n".join(lines) + "\n")
@@ -95,6 +103,7 @@ def run_statements(
         done = subprocess.run(
             [
                 *(programs_for(None) / "pgbench", "--no-vacuum", "--client", "32", "--jobs", "1"),
+                *("--define", "prepared=0"),
                 *("--time", str(seconds), "--file", script.name, "--host", str(url.query["host"])),
                 *("--port", str(url.query["port"]), "--username", str(url.username), str(url.database)),
             ],
