@@ -15,6 +15,7 @@ from fastapi import Request, Response
 from fastapi._compat import ModelField
 from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -65,6 +66,9 @@ class ShortCut:
                 return
             scope["route"] = route
             response: Response = await route.endpoint(**arguments)
+        except ClientDisconnect:
+            await self.app(scope, receive, send)
+            return
         except ServiceError as error:
             response = await answer_service_error(request, error)
         except HTTPException as error:

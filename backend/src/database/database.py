@@ -26,6 +26,7 @@ _LONGEST_PAUSE_S = 0.4
 
 # A fifth of a second adds some hundred changes to what is to be counted.
 _MAINTENANCE_PAUSE_S = 0.2
+_FAILED_MAINTENANCE_PAUSE_S = 5.0
 
 # Has the transaction write to the log of PostgreSQL, and so wait at its end for a synchronous replica,
 # as a read would not. What a repeat finds committed may not be there yet when the server has restarted.
@@ -102,7 +103,7 @@ class Database:
     def maintain(self, sql: str) -> None:
         """Run `sql` in the background, now and again: not while it still runs, nor for a moment afterwards.
 
-        It is tried once; its failures are logged.
+        It is tried once. A failure is logged, and followed by a longer moment.
         """
         if self._maintenance is None or self._maintenance.done():
             self._maintenance = asyncio.get_running_loop().create_task(self._maintain(self._limit + sql))
@@ -117,7 +118,8 @@ class Database:
         try:
             await self._repeat(lambda connection: connection.run(sql), sql, budget_s=0)
         except (psycopg2.Error, DatabaseUnavailable) as error:
-            log.info("The database was not maintained: %s", str(error.__cause__ or error).partition("\n")[0])
+            log.warning("The database was not maintained: %s", str(error.__cause__ or error).partition("\n")[0])
+            await asyncio.sleep(_FAILED_MAINTENANCE_PAUSE_S)
         await asyncio.sleep(_MAINTENANCE_PAUSE_S)
 
     async def _collect(self, connection: Connection, statement: LongStatement) -> JsonFile:

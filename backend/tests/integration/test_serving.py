@@ -89,6 +89,16 @@ def test_a_connection_that_was_idle_for_a_while_still_serves(database_url: URL) 
         connection.close()
 
 
+def test_a_caller_who_hangs_up_within_a_body_is_no_failure(database_url: URL) -> None:
+    begun = b"POST /tasks HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{"
+    with running(MAIN, DATABASE_URL=environment_of(database_url)) as (service, api):
+        with socket.create_connection(("127.0.0.1", service.port)) as caller:
+            caller.sendall(begun)
+        service.wait_for(" POST /tasks ")
+        assert api.list_tasks() == []
+    assert "Traceback" not in service.output
+
+
 @pytest.mark.parametrize("workers", ["1", "2"])
 def test_what_it_acknowledged_outlives_a_kill(data_dir: Path, workers: str) -> None:
     with running(MAIN, DATA_DIR=str(data_dir), WORKERS=workers) as (service, api):
