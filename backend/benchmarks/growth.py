@@ -85,11 +85,13 @@ def _print_reads(databases: dict[str, URL], sizes: dict[str, int], rounds: int, 
 def _print_deep_page(database: URL, page: int) -> None:
     connection = psycopg2.connect(**connect_arguments(settings_for(database)))
     statement = page_of_history(frozenset({"offset"}), far=True)
+    parameters = {"offset": (page - 1) * 10, "limit": 10}
     times_ms = []
     with connection.cursor() as cursor:
+        cursor.execute(statement.prepare, parameters)
         for _ in range(20):
             started = time.perf_counter()
-            cursor.execute(statement.sql, {"offset": (page - 1) * 10, "limit": 10})
+            cursor.execute(statement.execute, parameters)
             assert cursor.fetchall()
             times_ms.append((time.perf_counter() - started) * 1000)
     connection.close()
