@@ -16,6 +16,7 @@ from tests.conftest import Sql, settings_for
 from tests.load import Findings, Readers, Writers, audit
 from tests.pgbouncer import PROGRAM, pgbouncer
 from tests.service import MAIN, environment_of, free_port, running
+from tests.torture import PATIENT
 
 LIMIT = "SET LOCAL statement_timeout = 15000; "
 NUMBER = Statement(select(bindparam("number", type_=Integer()) + literal(1)))
@@ -57,7 +58,7 @@ def test_no_request_fails_behind_a_pooler_that_shares_and_drops_its_connections(
         url = pooler.enter_context(pgbouncer(server_url, connections, 1, listen_port)).set(
             database=database_url.database
         )
-        with running(MAIN, BACKEND, DATABASE_URL=environment_of(url)) as (_, api):
+        with running(MAIN, BACKEND, DATABASE_URL=environment_of(url), **PATIENT) as (_, api):
             address = str(api.base_url)
             with somebody_elses_commands(url), Writers(address) as writers, Readers(address, 4) as readers:
                 writers.wait_for_changes(200)
