@@ -4,6 +4,7 @@ import json
 import random
 import re
 import socket
+from contextlib import suppress
 
 from tests.waiting import PATIENCE_S
 
@@ -37,7 +38,9 @@ class Fuzzer:
         try:
             with socket.create_connection(self._address, timeout=PATIENCE_S) as connection:
                 connection.sendall(request)
-                connection.shutdown(socket.SHUT_WR)
+                # Unless the service has answered and gone before.
+                with suppress(OSError):
+                    connection.shutdown(socket.SHUT_WR)
                 while chunk := connection.recv(65536):
                     answer += chunk
         except ConnectionError:
