@@ -21,6 +21,7 @@ from sqlalchemy import (
     String,
     Text,
     Uuid,
+    any_,
     bindparam,
     cast,
     func,
@@ -30,13 +31,15 @@ from sqlalchemy import (
     true,
     tuple_,
 )
+from sqlalchemy.dialects.postgresql import array
 
 from src.database.json_rows import json_rows
 from src.database.statement import Statement
 from src.models import TaskHistory
 from src.services.counting import KindFilter, count_by_day, is_entry, sum_of, total_count
 
-_FILTERS = frozenset(("task_id", "action_type"))
+# Each leads an index. A page is read by the index of the first that is given, which has fewer entries.
+_FILTERS = ("task_id", "action_type")
 
 _history = TaskHistory.__table__.c
 _entries = select(TaskHistory.__table__)
@@ -59,11 +62,12 @@ def page_of_history(given: frozenset[str], *, far: bool = False) -> Statement:
     of its last entry, and the number of parts that the first number is the sum of. Whether the offset
     is `far`, `is_far` tells.
     """
-    matches = [_history[name] == bindparam(name, type_=_history[name].type) for name in sorted(given & _FILTERS)]
+    filters = [name for name in _FILTERS if name in given]
+    matches = [_history[name] == _wanted(name) for name in filters]
     # The entries of one task are few, and side by side in its index: they need no counts.
     kinds = None if "task_id" in given else _kind_of_action if "action_type" in given else is_entry
     total = (_count_of(matches) if kinds is None else total_count(kinds)).subquery("total")
-    page = _entries.where(*matches)
+    page = _ordered_entries(filters)
     first: ColumnElement[int] = cast(_offset, BigInteger)
     if "offset" not in given:
         page = page.where(_position < _after)
@@ -73,19 +77,35 @@ def page_of_history(given: frozenset[str], *, far: bool = False) -> Statement:
         page = page.where(_history.timestamp < _scalar(day.c.ends)).offset(_offset - _scalar(day.c.newer))
     else:
         page = page.offset(_offset)
-    item = json_rows(page.order_by(*_newest_first).limit(_limit).subquery("page"), "timestamp", "history_id").subquery()
+    item = json_rows(page.limit(_limit).subquery("page"), "timestamp", "history_id").subquery()
     # The order of the rows of a subquery is kept by an aggregate over it.
-    array = select(
+    listed = select(
         func.concat("[", func.string_agg(item.c.json, text("','")), "]", type_=String).label("items"),
         func.array_agg(item.c.position, type_=ARRAY(Text))[func.count()].label("last_position"),
-    ).subquery("array")
-    answer = select(total.c.total, first, array.c["items"], array.c.last_position, total.c.parts)
-    return Statement(answer.join_from(total, array, true()), reads_many=True)
+    ).subquery("listed")
+    answer = select(total.c.total, first, listed.c["items"], listed.c.last_position, total.c.parts)
+    return Statement(answer.join_from(total, listed, true()), reads_many=True)
 
 
 def is_far(offset: int) -> bool:
     """Whether it takes longer to step over `offset` entries than to look for the day on which to begin."""
     return offset >= 1000
+
+
+def _ordered_entries(filters: Sequence[str]) -> Select[Any]:
+    """The entries that match the `filters`, newest first, by the index that the first of these leads."""
+    if not filters:
+        return _entries.order_by(*_newest_first)
+    first, *others = filters
+    # Not by an equality: then the order of the index on the time would do as well, and the planner, which
+    # does not know how rare the value is, might look for it through the whole history.
+    return _entries.where(
+        _history[first] == any_(array([_wanted(first)])), *(_history[name] == _wanted(name) for name in others)
+    ).order_by(_history[first], *_newest_first)
+
+
+def _wanted(name: str) -> ColumnElement[Any]:
+    return bindparam(name, type_=_history[name].type)
 
 
 def _kind_of_action(kind: ColumnElement[str]) -> ColumnElement[bool]:

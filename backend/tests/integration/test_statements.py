@@ -143,6 +143,36 @@ async def test_a_statement_reads_by_its_index(many_rows: tuple[URL, UUID], call:
     assert "Seq Scan on task" not in database.plan, database.plan
 
 
+@pytest.mark.parametrize(
+    ("filters", "index"),
+    [
+        ({"action_type": ActionType.DELETED}, "ix_task_history_action_type_timestamp_history_id"),
+        ({"task_id": uuid4()}, "ix_task_history_task_id_timestamp_history_id"),
+        ({"task_id": uuid4(), "action_type": ActionType.DELETED}, "ix_task_history_task_id_timestamp_history_id"),
+    ],
+)
+@pytest.mark.parametrize("place", [{}, {"page": 200}, {"after": CURSOR}])
+async def test_a_page_of_a_rare_value_is_not_looked_for_by_the_time(
+    clone: Callable[[], AbstractContextManager[URL]], filters: Any, place: Any, index: str
+) -> None:
+    with clone() as url:
+        # To the planner, which does not see the value, each is as common as the two that there are.
+        execute(
+            url,
+            "INSERT INTO task_history SELECT gen_random_uuid(), md5((number % 2)::text)::uuid,"
+            " CASE number % 2 WHEN 0 THEN 'CREATED' ELSE 'UPDATED' END, 'x', now() - number * interval '1 minute'"
+            " FROM generate_series(1, 20000) number",
+        )
+        execute(url, "VACUUM ANALYZE task_history")
+        database = ExplainedDatabase(settings_for(url))
+        await HistoryService(database).get_history_paginated(**filters, **place)
+        database.close()
+
+    [_, _, page] = database.plan.partition("Limit")
+    scan = next(line for line in page.splitlines() if "task_history" in line)
+    assert f"Index Scan using {index}" in scan, database.plan
+
+
 class ExplainedDatabase(Database):
     """Notes the plan of the statement that it runs."""
 
