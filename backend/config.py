@@ -152,6 +152,33 @@ class Settings(BaseSettings):
         ("http://localhost:3000",), description="The origins whose pages may call the service, comma-separated."
     )
     max_body_bytes: int = Field(64 * 1024, ge=1024, description="The largest request body that is read.")
+    max_header_bytes: int = Field(
+        32 * 1024, ge=1024, description="The largest header section of a request that is read, with its path."
+    )
+    header_timeout_s: float = Field(
+        30.0, gt=0, le=3600, description="How long a caller may take to send the headers of a request."
+    )
+    body_timeout_s: float = Field(30.0, gt=0, le=3600, description="How long a body may stop in the middle.")
+    write_timeout_s: float = Field(30.0, gt=0, le=3600, description="How long a caller may not read its answer.")
+    idle_timeout_s: float = Field(
+        75.0,
+        ge=1,
+        le=3600,
+        description="How long an idle connection is kept. Callers and balancers should keep theirs for less (60 s at"
+        " many): of a request that meets the end of its connection, nobody knows whether it was served.",
+    )
+    max_connections: int = Field(
+        2000,
+        ge=1,
+        description="Connections of callers to each process. A new one takes the place of one that is idle, so this"
+        " keeps nobody out; where the process may open fewer, it is less.",
+    )
+    max_list_bytes: int = Field(
+        512 * 1024 * 1024,
+        ge=1024 * 1024,
+        description="The space, in memory and temporary files, that each process has for whole lists of tasks until"
+        " their callers have read them.",
+    )
     api_key: Annotated[tuple[SecretStr, ...], NoDecode, BeforeValidator(parse_api_keys)] = Field(
         (),
         description="The keys that callers send as `Authorization: Bearer KEY`, comma-separated, each of at least"

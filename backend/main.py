@@ -17,9 +17,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from tempfile import TemporaryDirectory
 from types import FrameType
-from typing import Any
 
-import uvicorn
 from fastapi import FastAPI
 from fastapi.responses import RedirectResponse
 from fastapi_offline import FastAPIOffline
@@ -33,9 +31,9 @@ from src.api import metrics, v1
 from src.api.middleware import BodyLimit, HeadAsGet, Observed, UnexpectedErrors
 from src.api.openapi import complete_document
 from src.api.security import ApiKeys, TrustedHosts
-from src.api.server import KEEP_ALIVE_S, PatientProtocol, PatientServer, Workers
+from src.api.server import PatientServer, ServerConfig, Workers
 from src.api.short_cut import ShortCut
-from src.api.sockets import BACKLOG, bound_sockets, listen
+from src.api.sockets import bound_sockets, listen
 from src.api.startup import START_FAILURES, BeforeStart, started
 from src.database.migrate import prepare_schema
 from src.database.provision import provided_database
@@ -44,11 +42,6 @@ from src.utils.log import configure_log
 from src.utils.metrics import DIRECTORY_VARIABLE
 
 log = logging.getLogger(__name__)
-
-# How much longer than a statement a request may take to finish when the service stops.
-_SHUTDOWN_MARGIN_S = 5
-# How long a worker may say nothing before it is replaced.
-_WORKER_TIMEOUT_S = 60
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
@@ -168,7 +161,7 @@ def _serve(settings: Settings) -> None:
         if settings.workers > 1:
             _run_workers(ready, sockets)
         else:
-            PatientServer(uvicorn.Config(create_app(ready), **_server_options(settings))).run(sockets)
+            PatientServer(ServerConfig(create_app(ready), ready)).run(sockets)
 
 
 def _run_workers(settings: Settings, sockets: list[socket.socket]) -> None:
@@ -176,27 +169,11 @@ def _run_workers(settings: Settings, sockets: list[socket.socket]) -> None:
     os.environ["DATABASE_URL"] = settings.require_database_url().render_as_string(hide_password=False)
     with TemporaryDirectory(prefix=f"task-backend-metrics-{os.getpid()}-") as directory:
         os.environ[DIRECTORY_VARIABLE] = directory
-        config = uvicorn.Config("main:app", workers=settings.workers, **_server_options(settings))
+        config = ServerConfig("main:app", settings, workers=settings.workers)
         supervisor = Workers(config, sockets)
         supervisor.run()
     if any(worker.exitcode == STARTUP_FAILURE for worker in supervisor.processes):
         sys.exit(STARTUP_FAILURE)
-
-
-def _server_options(settings: Settings) -> dict[str, Any]:
-    return {
-        "http": PatientProtocol,
-        "log_config": None,
-        "access_log": False,
-        "server_header": False,
-        "backlog": BACKLOG,
-        "timeout_keep_alive": KEEP_ALIVE_S,
-        # Nothing here asks for the caller's address.
-        "proxy_headers": False,
-        # A worker answers only once it has imported everything, which takes a busy machine its time.
-        "timeout_worker_healthcheck": _WORKER_TIMEOUT_S,
-        "timeout_graceful_shutdown": round(settings.statement_timeout_s) + _SHUTDOWN_MARGIN_S,
-    }
 
 
 def _is_loopback(host: str) -> bool:

@@ -24,7 +24,7 @@ from sqlalchemy import URL, Engine, NullPool, Row, create_engine, text
 
 from config import Settings, parse_database_url
 from main import create_app
-from src.api.server import KEEP_ALIVE_S
+from src.api.server import ServerConfig
 from src.database.database import Database
 from src.database.embedded import NOT_DURABLE, EmbeddedPostgres
 from src.database.migrate import prepare_schema
@@ -171,10 +171,10 @@ def database(database_url: URL) -> Iterator[Database]:
 
 
 @contextmanager
-def serve(app: FastAPI) -> Iterator[tuple[FastAPI, str]]:
-    """Serve `app` over HTTP, and yield it and its address."""
+def serve(app: FastAPI, **limits: Any) -> Iterator[tuple[FastAPI, str]]:
+    """Serve `app` over HTTP, with settings for its connections, and yield it and its address."""
     listener = socket.create_server(("127.0.0.1", 0))
-    config = uvicorn.Config(app, log_config=None, access_log=False, timeout_keep_alive=KEEP_ALIVE_S)
+    config = ServerConfig(app, Settings(_env_file=None, **limits))
     server = uvicorn.Server(config)
     runner = asyncio.Runner(loop_factory=config.get_loop_factory())
 

@@ -5,52 +5,53 @@ import os
 import socket
 import sys
 from contextlib import suppress
+from typing import Any
 
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.supervisors import Multiprocess
 
-# How long an idle connection is kept. Longer than callers and balancers keep theirs (60 s at many): of
-# a request that meets the end of its connection, its caller cannot know whether it was served.
-KEEP_ALIVE_S = 75
+from config import Settings
+from src.api.connections import Connections, Limits
+from src.api.protocol import PatientProtocol
+from src.api.sockets import BACKLOG
 
-# How long a new connection may take to send its first request when the service stops. On a busy
-# machine a caller may need some time to do so.
-_FIRST_REQUEST_TIMEOUT_S = 3.0
 # How long a connection may take to open, once the kernel has begun to open it.
 _HANDSHAKE_TIMEOUT_S = 0.05
 
 
-class PatientProtocol(HttpToolsProtocol):
-    """Serves the request that is on its way on a new connection when the service stops.
+# How much longer than a statement a request may take to finish when the service stops.
+_SHUTDOWN_MARGIN_S = 5
+# How long a worker may say nothing before it is replaced: it answers only once it has imported
+# everything, which takes a busy machine its time.
+_WORKER_TIMEOUT_S = 60
 
-    uvicorn closes every connection that has no request in hand, one included that it accepted a
-    moment ago; its caller could not know whether the request was served.
-    """
 
-    _is_stopping = False
+class ServerConfig(uvicorn.Config):
+    """How uvicorn is to serve `app`, or in several workers the application of that name."""
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Note when the connection was made."""
-        self._made_at = self.loop.time()
-        super().connection_made(transport)
+    def __init__(self, app: Any, settings: Settings, **options: Any) -> None:
+        super().__init__(
+            app,
+            http=PatientProtocol,
+            # There is no endpoint for them, and an offer to upgrade may be ignored.
+            ws="none",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            backlog=BACKLOG,
+            timeout_keep_alive=round(settings.idle_timeout_s),
+            # Nothing here asks for the caller's address.
+            proxy_headers=False,
+            timeout_worker_healthcheck=_WORKER_TIMEOUT_S,
+            timeout_graceful_shutdown=round(settings.statement_timeout_s) + _SHUTDOWN_MARGIN_S,
+            **options,
+        )
+        self._settings = settings
 
-    def on_headers_complete(self) -> None:
-        """Begin to serve a request; the last one of this connection, if the service is to stop."""
-        super().on_headers_complete()
-        if self._is_stopping and self.cycle is not None:
-            self.cycle.keep_alive = False
-
-    def shutdown(self) -> None:
-        """Close the connection, once it is idle."""
-        self._is_stopping = True
-        # None before the first request, whatever uvicorn's annotation says.
-        cycle: RequestResponseCycle | None = self.cycle
-        patience_s = self._made_at + _FIRST_REQUEST_TIMEOUT_S - self.loop.time()
-        if cycle is None and patience_s > 0:
-            self.loop.call_later(patience_s, super().shutdown)
-        else:
-            super().shutdown()
+    def load(self) -> None:
+        """Make ready what belongs to one process: each worker calls this."""
+        super().load()
+        self.connections = Connections(Limits.of(self._settings))
 
 
 class PatientServer(uvicorn.Server):

@@ -14,8 +14,8 @@ from src.database.connection import Connection, Rows
 from src.database.faults import is_transient, is_unavailable, is_unique_violation
 from src.database.pool import Pool
 from src.database.statement import LongStatement, Statement
-from src.exceptions.errors import DatabaseUnavailable
-from src.utils.json_text import JsonFile
+from src.exceptions.errors import DatabaseUnavailable, TooManyLists
+from src.utils.json_text import JsonFile, NoSpace, Space
 from src.utils.metrics import repeated_statements
 from src.utils.traces import statement_span
 
@@ -54,6 +54,7 @@ class Database:
         # travels with the statement, in the same message and transaction: a pooler in transaction
         # mode refuses start-up options and would hand a session's SET to other clients.
         self._limit = f"SET LOCAL statement_timeout = {round(settings.statement_timeout_s * 1000)}; "
+        self._space = Space(settings.max_list_bytes)
         self._maintenance: asyncio.Task[None] | None = None
 
     async def run(
@@ -93,10 +94,14 @@ class Database:
 
         All are of one snapshot, and there before the caller sees any of them: so what fails, fails
         as a whole, and a slow caller holds no connection. A long array takes one round trip more
-        for each `rows_at_a_time`.
+        for each `rows_at_a_time`. Raises `TooManyLists` when there is no space for it.
         """
         self._log(statement)
-        array, _ = await self._repeat(lambda connection: self._collect(connection, statement), statement.sql, None)
+        try:
+            array, _ = await self._repeat(lambda connection: self._collect(connection, statement), statement.sql, None)
+        except NoSpace as error:
+            log.warning("There is no space for a list: %s", error)
+            raise TooManyLists from error
         assert array is not None, "A read inserts nothing, so it runs into no ids."
         return array
 
@@ -123,7 +128,7 @@ class Database:
         await asyncio.sleep(_MAINTENANCE_PAUSE_S)
 
     async def _collect(self, connection: Connection, statement: LongStatement) -> JsonFile:
-        array = JsonFile()
+        array = JsonFile(self._space)
         try:
             rows = await connection.execute(statement.beginning, {}, self._limit)
             if len(rows) == statement.rows_at_a_time:

@@ -19,6 +19,12 @@ class DatabaseUnavailable(ServiceError):
     message = "The database is not available at the moment; please try again"
 
 
+class TooManyLists(ServiceError):
+    """The lists that callers have not read yet take up all the space that there is for them."""
+
+    message = "Too many long lists are being read at the moment; please try again, or ask for pages with limit"
+
+
 class NotJson(ServiceError):
     """The request has a body that does not say that it is JSON."""
 

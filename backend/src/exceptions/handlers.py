@@ -8,7 +8,14 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.routing import Route
 
-from src.exceptions.errors import DatabaseUnavailable, NotJson, SchemaOutdated, ServiceError, TaskNotFound
+from src.exceptions.errors import (
+    DatabaseUnavailable,
+    NotJson,
+    SchemaOutdated,
+    ServiceError,
+    TaskNotFound,
+    TooManyLists,
+)
 from src.utils.response import failure
 
 RETRY_AFTER_S = 2
@@ -17,6 +24,7 @@ _STATUS_CODES: dict[type[ServiceError], int] = {
     TaskNotFound: 404,
     NotJson: 415,
     DatabaseUnavailable: 503,
+    TooManyLists: 503,
     SchemaOutdated: 503,
 }
 

@@ -46,6 +46,10 @@ repeated_statements = Counter(
     "Attempts to run a statement that followed one which the database failed, or could not be reached for.",
 )
 
+refused_connections = Counter(
+    "task_backend_refused_connections", "Connections of callers that the service ended by itself.", ["reason"]
+)
+
 
 def registry() -> CollectorRegistry:
     """Return what holds the metrics of every worker."""

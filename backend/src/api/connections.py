@@ -1,0 +1,134 @@
+"""The connections of one process: how many there may be, and how long each may keep the service waiting.
+
+All this holds before a request is complete, and so before anybody asks for a key: whoever can reach
+the port meets these limits.
+"""
+
+import asyncio
+import logging
+import resource
+from collections import Counter
+from enum import StrEnum
+from typing import NamedTuple, Protocol, Self
+
+from config import Settings
+from src.utils.metrics import refused_connections
+
+log = logging.getLogger(__name__)
+
+_CHECK_INTERVAL_S = 1.0
+# Files, pipes, and the sockets of the probes, beside the connections to the database.
+_OTHER_DESCRIPTORS = 100
+
+
+class Refusal(StrEnum):
+    """Why the service ended a connection."""
+
+    TOO_MANY = "too many connections"
+    NOT_HTTP = "not HTTP"
+    TOO_LARGE = "header section or trailers too large"
+    NO_REQUEST = "no request in time"
+    NO_BODY = "body stopped coming"
+    NOT_READ = "answer not read"
+
+
+class Limits(NamedTuple):
+    """What callers may take up, of connections in all, and each of bytes and of seconds."""
+
+    connections: int
+    header_bytes: int
+    header_timeout_s: float
+    body_timeout_s: float
+    write_timeout_s: float
+
+    @classmethod
+    def of(cls, settings: Settings) -> Self:
+        """Return the limits that `settings` name; of connections, no more than the process can open.
+
+        A caller may need a second descriptor, for the temporary file of a list.
+        """
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        if soft != hard:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        possible = (hard - _OTHER_DESCRIPTORS - 2 * settings.database_pool_size) // 2
+        return cls(
+            max(1, min(settings.max_connections, possible)),
+            settings.max_header_bytes,
+            settings.header_timeout_s,
+            settings.body_timeout_s,
+            settings.write_timeout_s,
+        )
+
+
+class Connection(Protocol):
+    """What is asked of a connection here."""
+
+    def check(self, now: float) -> None:
+        """End it if it has kept the service waiting for too long; `now` is the time of the event loop."""
+
+    def make_room(self) -> None:
+        """End it at once, while it waits for its caller."""
+
+
+class Connections:
+    """Keeps their number below the limit, and looks after each once a second.
+
+    A new connection takes the place of one that waits for its caller: the one that has never sent a
+    request for the longest time, or else the one whose last request is the longest ago.
+    """
+
+    def __init__(self, limits: Limits) -> None:
+        self.limits = limits
+        # In the order in which they came, and began to wait.
+        self._open: dict[Connection, None] = {}
+        self._unproven: dict[Connection, None] = {}
+        self._idle: dict[Connection, None] = {}
+        self._refused: Counter[Refusal] = Counter()
+        self._timer: asyncio.TimerHandle | None = None
+
+    def add(self, connection: Connection) -> bool:
+        """Take a new connection in; return False where there is no room, because all are being served."""
+        if len(self._open) >= self.limits.connections:
+            waiting = next(iter(self._unproven or self._idle), None)
+            if waiting is None:
+                return False
+            self.remove(waiting)
+            waiting.make_room()
+        self._open[connection] = self._unproven[connection] = None
+        if self._timer is None:
+            self._check_later()
+        return True
+
+    def serve(self, connection: Connection) -> None:
+        """Note that a whole request has come, so that the service is the one to act."""
+        self._unproven.pop(connection, None)
+        self._idle.pop(connection, None)
+
+    def wait(self, connection: Connection) -> None:
+        """Note that the last request is answered."""
+        self._idle[connection] = None
+
+    def remove(self, connection: Connection) -> None:
+        """Forget a connection that has ended."""
+        self._open.pop(connection, None)
+        self.serve(connection)
+
+    def count(self, reason: Refusal) -> None:
+        """Count a connection that the service ended. The log tells of it within a second."""
+        refused_connections.labels(reason).inc()
+        self._refused[reason] += 1
+
+    def _check_later(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._timer = loop.call_later(_CHECK_INTERVAL_S, self._check, loop)
+
+    def _check(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._timer = None
+        for connection in list(self._open):
+            connection.check(loop.time())
+        if self._refused:
+            reasons = ", ".join(f"{number} ({reason})" for reason, number in self._refused.most_common())
+            log.warning("Connections ended by the service: %s", reasons)
+            self._refused.clear()
+        if self._open:
+            self._check_later()
