@@ -22,6 +22,7 @@ from config import BACKEND
 from main import create_app
 from src.database.embedded import NOT_DURABLE, EmbeddedPostgres
 from src.database.migrate import prepare_schema
+from tests.attacks import ATTACKS
 from tests.client import Api
 from tests.conftest import cluster_dir, execute, serve, settings_for
 from tests.fuzz import Fuzzer
@@ -203,6 +204,8 @@ def main() -> None:
         )
     print("fuzz:  ", fuzz(100_000), flush=True)
     print("model: ", model(1000, 50), flush=True)
+    for attack in ATTACKS:
+        print("attack:", attack(), flush=True)
     sys.exit(not flawless)
 
 

@@ -1,0 +1,344 @@
+"""What strangers may do to a service that is at work, and what its callers notice: a part of `make torture`.
+
+Each function attacks a service with its default settings, and returns one line on what that did. The
+durations compare one run's attack with its own quiet time before, on one machine.
+"""
+
+import random
+import resource
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
+from itertools import chain, cycle, repeat
+from multiprocessing import Process
+from pathlib import Path
+from statistics import quantiles
+from typing import NamedTuple
+
+import httpx
+import psutil
+from sqlalchemy import URL
+
+from config import BACKEND
+from src.database.embedded import EmbeddedPostgres
+from tests.client import Api
+from tests.conftest import cluster_dir, execute, transaction
+from tests.load import Callers
+from tests.service import MAIN, Service, environment_of, running
+from tests.waiting import PATIENCE_S, wait_until
+
+MEGABYTE = 2**20
+KEY = "a-key-for-the-attacks"
+QUIET_S = 10.0
+
+
+Call = Callable[[httpx.Client], httpx.Response]
+
+
+class Latencies(NamedTuple):
+    """The median and the 99th percentile of some answers, in milliseconds."""
+
+    p50: float
+    p99: float
+
+
+class Probe(Callers):
+    """Callers who each ask for one of `calls` again and again, 20 ms apart, and note how long an answer takes."""
+
+    def __init__(self, address: str, calls: Mapping[str, Call]) -> None:
+        super().__init__(address, len(calls), self._ask)
+        self._calls = list(calls.items())
+        self._seconds: dict[str, list[float]] = {name: [] for name in calls}
+
+    def latencies(self, name: str) -> Latencies:
+        """Return those since the last time."""
+        seconds, self._seconds[name] = self._seconds[name], []
+        cuts = quantiles(seconds, n=100)
+        return Latencies(cuts[49] * 1000, cuts[98] * 1000)
+
+    def _ask(self, number: int) -> None:
+        name, call = self._calls[number]
+        with httpx.Client(base_url=self._address, timeout=PATIENCE_S) as client:
+            while not self._stop.wait(0.02):
+                started = time.monotonic()
+                try:
+                    response = call(client)
+                except httpx.TransportError as error:
+                    self.errors.append(f"{name}: {error!r}")
+                    continue
+                self._seconds[name].append(time.monotonic() - started)
+                if not response.is_success:
+                    self.errors.append(f"{name}: {response.status_code} {response.text}")
+
+
+@contextmanager
+def service_at_work(**environment: str) -> Iterator[tuple[Service, Api, URL]]:
+    """Run a service and its database, and yield both."""
+    with (
+        cluster_dir() as data_dir,
+        EmbeddedPostgres(data_dir, {"fsync": "off"}) as postgres,
+        running(MAIN, BACKEND, DATABASE_URL=environment_of(postgres.url), **environment) as (service, api),
+    ):
+        yield service, api, postgres.url
+
+
+@contextmanager
+def by_another_process(attack: Callable[[], None]) -> Iterator[None]:
+    """Let a process of its own attack, so that its work takes no time of the probes', until the block is left."""
+    attacker = Process(target=attack)
+    attacker.start()
+    try:
+        yield
+    finally:
+        attacker.kill()
+        attacker.join()
+
+
+def get(path: str, client: httpx.Client) -> httpx.Response:
+    """Read what is at `path`."""
+    return client.get(path)
+
+
+def create_task(client: httpx.Client) -> httpx.Response:
+    """Create a task."""
+    return client.post("/tasks", json={"title": "New"})
+
+
+def memory_mib(service: Service) -> float:
+    """Return how much memory the service has."""
+    return float(psutil.Process(service.process.pid).memory_info().rss) / MEGABYTE
+
+
+POST = b"POST /tasks HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+CHUNKED = POST + b"Transfer-Encoding: chunked\r\n\r\n10\r\n" + b'{"title": "Buy"}\r\n0\r\n'
+# How each begins, and what follows for ever.
+FLOODS = [
+    (b"GET /health HTTP/1.1\r\n", b"A: b\r\n" * 10_000),
+    (b"GET /health HTTP/1.1\r\nA: ", b"b" * 65_536),
+    (CHUNKED, b"A: b\r\n" * 10_000),
+    (CHUNKED + b"A: ", b"b" * 65_536),
+    (POST + b"Content-Length: 1000000000\r\n\r\n", b"x" * 65_536),
+]
+
+
+def flood(port: int, megabytes: int) -> None:
+    """Send so much in all, in connections of every kind, each for as long as the service takes it."""
+    left = megabytes * MEGABYTE
+    for beginning, more in cycle(FLOODS):
+        with suppress(OSError), socket.create_connection(("127.0.0.1", port), PATIENCE_S) as stranger:
+            stranger.sendall(beginning)
+            while left > 0:
+                stranger.sendall(more)
+                left -= len(more)
+        left -= len(more)
+        if left <= 0:
+            return
+
+
+def floods(megabytes: int = 200) -> str:
+    """Floods of headers, trailers and bodies, with and without a key."""
+    lines = []
+    for environment in ({}, {"API_KEY": KEY}):
+        with service_at_work(**environment) as (service, _, _):
+            with Probe(f"http://127.0.0.1:{service.port}", {"health": partial(get, "/health")}) as probe:
+                time.sleep(QUIET_S / 5)
+                quiet, before = probe.latencies("health"), memory_mib(service)
+                attacker = Process(target=flood, args=(service.port, megabytes))
+                attacker.start()
+                highest = before
+                while attacker.is_alive():
+                    highest = max(highest, memory_mib(service))
+                    time.sleep(0.05)
+                attacker.join()
+                seen = probe.latencies("health")
+            lines.append(
+                f"{'with' if environment else 'without'} a key: memory +{highest - before:.1f} MiB,"
+                f" p99 of /health {quiet.p99:.1f} to {seen.p99:.1f} ms, {len(probe.errors)} errors"
+            )
+    return "; ".join(lines)
+
+
+def hold_connections(port: int, number: int) -> None:
+    """Open connections that send nothing, or half a request, and keep them."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    held = []
+    for part in chain.from_iterable(repeat([b"", b"GET /health HTTP/1.1\r\nA: b\r\n"], number // 2)):
+        with suppress(OSError):
+            stranger = socket.create_connection(("127.0.0.1", port), PATIENCE_S)
+            held.append(stranger)
+            stranger.sendall(part)
+    threading.Event().wait()
+
+
+def idle_connections(number: int = 5000) -> str:
+    """Connections without a request, for a process that may open 1,024 files."""
+    with cluster_dir() as data_dir, EmbeddedPostgres(data_dir, {"fsync": "off"}) as postgres:
+        command = ["bash", "-c", 'ulimit -n 1024; exec "$@"', "-", *MAIN]
+        with running(command, DATABASE_URL=environment_of(postgres.url)) as (service, api):
+            task = f"/tasks/{api.create_task()['id']}"
+            calls: dict[str, Call] = {"get": partial(get, task), "post": create_task, "health": fresh_health}
+            with Probe(f"http://127.0.0.1:{service.port}", calls) as probe:
+                time.sleep(QUIET_S)
+                quiet = {name: probe.latencies(name) for name in calls}
+                process = psutil.Process(service.process.pid)
+                usual = len(process.net_connections("tcp"))
+                lines_before = service.output.count("Connections ended")
+                started = time.monotonic()
+                with by_another_process(partial(hold_connections, service.port, number)):
+                    wait_until(lambda: len(process.net_connections("tcp")) > usual + 100)
+                    wait_until(lambda: len(process.net_connections("tcp")) <= usual + 20)
+                    gone_s = time.monotonic() - started
+                seen = {name: probe.latencies(name) for name in calls}
+            lines = service.output.count("Connections ended") - lines_before
+    times = ", ".join(f"{name} {quiet[name].p99:.1f} to {seen[name].p99:.1f}" for name in calls)
+    return (
+        f"{number} connections: {len(probe.errors)} errors of callers, p99 ms: {times};"
+        f" gone after {gone_s:.0f} s; {lines} log lines in that time"
+    )
+
+
+def fresh_health(client: httpx.Client) -> httpx.Response:
+    """Ask whether the process is up, on a new connection."""
+    return client.get("/health", headers={"Connection": "close"})
+
+
+def read_nothing(port: int, number: int) -> None:
+    """Ask for the list of tasks on many connections, and never read it."""
+    stuck = []
+    for _ in range(number):
+        with suppress(OSError):
+            stranger = socket.socket()
+            stranger.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            stranger.connect(("127.0.0.1", port))
+            stranger.sendall(b"GET /tasks HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            stuck.append(stranger)
+    threading.Event().wait()
+
+
+def temporary_bytes(service: Service) -> int:
+    """Return the size of the files that the service has open and that have no name any more."""
+    total = 0
+    for descriptor in Path(f"/proc/{service.process.pid}/fd").iterdir():
+        with suppress(OSError):
+            if str(descriptor.readlink()).endswith("(deleted)"):
+                total += descriptor.stat().st_size
+    return total
+
+
+def stuck_readers(number: int = 500) -> str:
+    """Readers of a list of 8.6 MB who do not read."""
+    with service_at_work() as (service, _, database):
+        execute(
+            database,
+            "INSERT INTO tasks SELECT gen_random_uuid(), 'Buy groceries', repeat('x', 200), false, now(), now()"
+            " FROM generate_series(1, 20000)",
+        )
+        address = f"http://127.0.0.1:{service.port}"
+        statuses: list[int] = []
+        highest = 0
+        with by_another_process(partial(read_nothing, service.port, number)):
+            ends = time.monotonic() + 20
+            while time.monotonic() < ends:
+                statuses.append(httpx.get(f"{address}/tasks", timeout=PATIENCE_S).status_code)
+                highest = max(highest, temporary_bytes(service))
+            started = time.monotonic()
+            service.process.terminate()
+            service.wait()
+        seconds = time.monotonic() - started
+    counts = ", ".join(f"{statuses.count(status)} times {status}" for status in sorted(set(statuses)))
+    return (
+        f"{number} readers: at most {highest / MEGABYTE:.0f} MiB on disk; other lists {counts}; stop in {seconds:.1f} s"
+    )
+
+
+def hot_row(callers: int = 200, seconds: float = 30) -> str:
+    """A row that one transaction keeps locked, and callers who want to change it."""
+    with service_at_work() as (service, api, database):
+        hot, other = (api.create_task()["id"] for _ in range(2))
+        address = f"http://127.0.0.1:{service.port}"
+        calls: dict[str, Call] = {
+            "get": partial(get, f"/tasks/{other}"),
+            "post": create_task,
+            "ready": partial(get, "/health/ready"),
+        }
+        with Probe(address, calls) as probe:
+            time.sleep(QUIET_S)
+            quiet = {name: probe.latencies(name) for name in calls}
+            with (
+                transaction(database, f"SELECT FROM tasks WHERE id = '{hot}' FOR UPDATE"),
+                by_another_process(partial(complete_again_and_again, address, hot, callers)),
+            ):
+                time.sleep(seconds)
+                seen = {name: probe.latencies(name) for name in calls}
+    times = ", ".join(f"{name} {quiet[name].p99:.1f} to {seen[name].p99:.1f}" for name in calls)
+    return f"{callers} callers at a row that is locked for {seconds:.0f} s: {len(probe.errors)} errors; p99 ms: {times}"
+
+
+def complete_again_and_again(address: str, task_id: str, callers: int) -> None:
+    """Complete one task, with many callers at once."""
+
+    def complete() -> None:
+        with httpx.Client(base_url=address, timeout=PATIENCE_S) as client:
+            while True:
+                client.patch(f"/tasks/{task_id}/complete")
+
+    threads = [threading.Thread(target=complete, daemon=True) for _ in range(callers)]
+    for thread in threads:
+        thread.start()
+    threads[0].join()
+
+
+def mixed_requests(number: int = 200_000, cut: int = 1000) -> str:
+    """Requests of all kinds, of which some end in the middle."""
+    chance = random.Random(1)  # noqa: S311
+    with service_at_work() as (service, api, _):
+        task = api.create_task()["id"].encode()
+        body = b'{"title": "Buy"}'
+        requests = [
+            b"GET /tasks/%s HTTP/1.1\r\nHost: localhost\r\n\r\n" % task,
+            b"GET /history?limit=5 HTTP/1.1\r\nHost: localhost\r\n\r\n",
+            b"GET /tasks?limit=5 HTTP/1.1\r\nHost: localhost\r\n\r\n",
+            b"GET /nowhere HTTP/1.1\r\nHost: localhost\r\n\r\n",
+            POST + b"Content-Length: 16\r\n\r\n" + body,
+            POST + b"Content-Length: 7\r\n\r\nnothing",
+            b"PATCH /tasks/%s/complete HTTP/1.1\r\nHost: localhost\r\n\r\n" % task,
+        ]
+
+        def send(count: int, ends: int) -> None:
+            at_once = 50
+            with ExitStack() as stack:
+                caller = stack.enter_context(socket.create_connection(("127.0.0.1", service.port), PATIENCE_S))
+                for turn in range(count // at_once):
+                    caller.sendall(b"".join(chance.choices(requests, k=at_once)))
+                    answers = b""
+                    while answers.count(b"HTTP/1.1 ") < at_once or not answers.endswith(b"}"):
+                        answers += caller.recv(2**16)
+                    if turn * ends // (count // at_once) != (turn + 1) * ends // (count // at_once):
+                        for request in chance.choices(requests, k=max(1, ends * at_once // count)):
+                            with socket.create_connection(("127.0.0.1", service.port), PATIENCE_S) as cut_off:
+                                cut_off.sendall(request[: chance.randrange(1, len(request))])
+
+        send(number // 10, cut // 10)
+        process = psutil.Process(service.process.pid)
+
+        def state() -> list[float]:
+            wait_until(lambda: len(process.net_connections("tcp")) <= 2)
+            return [memory_mib(service), process.num_fds(), process.num_threads(), temporary_bytes(service)]
+
+        before = state()
+        send(number - number // 10, cut - cut // 10)
+        after = state()
+    changes = ", ".join(
+        f"{name} {old:.0f} to {new:.0f}"
+        for name, old, new in zip(
+            ("memory MiB", "descriptors", "threads", "temporary bytes"), before, after, strict=True
+        )
+    )
+    return f"{number} requests, and {cut} that end in the middle: {changes}"
+
+
+ATTACKS: list[Callable[[], str]] = [floods, idle_connections, stuck_readers, hot_row, mixed_requests]
