@@ -19,6 +19,9 @@ log = logging.getLogger("task_backend")
 # Whatever word a caller has for a method, there are not more metrics than these.
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
+# Of a path that is no route's; one of 60 kB would make a line of 180 kB.
+_LOGGED_PATH_MAX_LENGTH = 200
+
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
 
 
@@ -158,5 +161,8 @@ def _given_name(scope: Scope) -> str | None:
 
 
 def _printable_path(scope: Scope) -> str:
-    """The path as it is in a URL, so that no path can forge a line of the log."""
-    return quote(scope["path"], errors="replace")
+    """The path as it is in a URL, so that no path can forge a line of the log; the beginning of a long one, and "…"."""
+    path = scope["path"]
+    # The path is cut before it is quoted, so no escape sequence is.
+    beginning = quote(path[:_LOGGED_PATH_MAX_LENGTH], errors="replace")
+    return beginning if len(path) <= _LOGGED_PATH_MAX_LENGTH else f"{beginning}…"
