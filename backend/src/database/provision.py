@@ -6,6 +6,12 @@ from contextlib import contextmanager
 from config import BACKEND, ConfigurationError, Settings
 from src.database.embedded import EmbeddedPostgres, default_data_dir
 
+# What the server lets in beside the connections of the pools: a person's psql, a backup, a migration,
+# those that were closed a moment ago, and PostgreSQL's own superuser_reserved_connections.
+_OTHER_CONNECTIONS = 20
+
+_POSTGRESQL_DEFAULT_CONNECTIONS = 100
+
 
 @contextmanager
 def provided_database(settings: Settings) -> Iterator[tuple[Settings, str]]:
@@ -19,6 +25,13 @@ def provided_database(settings: Settings) -> Iterator[tuple[Settings, str]]:
         return
     if settings.database_read_url is not None:
         raise ConfigurationError("DATABASE_READ_URL is set, and DATABASE_URL, whose replica it should be, is not.")
-    with EmbeddedPostgres(settings.data_dir or default_data_dir(BACKEND.parent)) as postgres:
+    data_dir = settings.data_dir or default_data_dir(BACKEND.parent)
+    with EmbeddedPostgres(data_dir, {"max_connections": str(_max_connections(settings))}) as postgres:
         url = {"database_url": postgres.url}
         yield settings.model_copy(update=url), f"{postgres.data_dir} (look inside: {postgres.psql_command})"
+
+
+def _max_connections(settings: Settings) -> int:
+    """Return how many connections the service may open, and people beside it."""
+    wanted = settings.workers * settings.database_pool_size + _OTHER_CONNECTIONS
+    return max(wanted, _POSTGRESQL_DEFAULT_CONNECTIONS)

@@ -13,10 +13,11 @@ import psycopg2
 import pytest
 from sqlalchemy.exc import OperationalError
 
-from config import BACKEND
+from config import BACKEND, Settings
 from src.database.embedded import NOT_DURABLE, EmbeddedPostgres
 from src.database.embedded_programs import EmbeddedPostgresError
-from tests.conftest import execute, memory_dir
+from src.database.provision import provided_database
+from tests.conftest import cluster_dir, execute, memory_dir
 from tests.waiting import PATIENCE_S, wait_until
 
 OWNER = """
@@ -32,6 +33,13 @@ with EmbeddedPostgres(Path(sys.argv[1])) as postgres:
 @pytest.fixture
 def data_dir() -> Iterator[Path]:
     with memory_dir() as directory:
+        yield directory
+
+
+@pytest.fixture
+def used_data_dir() -> Iterator[Path]:
+    """Data that an earlier server has left."""
+    with cluster_dir() as directory:
         yield directory
 
 
@@ -195,3 +203,12 @@ def test_a_server_that_ends_by_itself_is_started_again(data_dir: Path) -> None:
         look = partial(execute, postgres.url, "SELECT answer FROM kept")
         assert wait_until(look, not_yet=(OperationalError,)) == [(42,)]
         assert postgres.pid != killed
+
+
+@pytest.mark.parametrize(("workers", "pool_size", "connections"), [(8, 20, 180), (1, 200, 220), (1, 20, 100)])
+def test_there_is_a_connection_for_every_process_and_some_for_people(
+    used_data_dir: Path, workers: int, pool_size: int, connections: int
+) -> None:
+    settings = Settings(_env_file=None, data_dir=used_data_dir, workers=workers, database_pool_size=pool_size)
+    with provided_database(settings) as (ready, _):
+        assert execute(ready.require_database_url(), "SHOW max_connections") == [(str(connections),)]
