@@ -46,6 +46,9 @@ _POLL_INTERVAL_S = 0.01
 _FIRST_RESTART_PAUSE_S = 0.1
 _LONGEST_RESTART_PAUSE_S = 10.0
 
+# The first line of a lock file. PostgreSQL writes a minus where it serves a single user.
+_PID_LINE = re.compile(r"-?([1-9]\d{0,8})$", re.MULTILINE)
+
 # For throwaway clusters: nothing survives a crash, which no test needs.
 NOT_DURABLE = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
 
@@ -220,29 +223,39 @@ class EmbeddedPostgres:
             )
 
     def _end_leftover_server(self) -> None:
-        """Wait out a server whose owner was killed, and forget a pid that is not a server's.
-
-        The lock is held, so no other owner exists; but the pid in `postmaster.pid` may since have
-        gone to an innocent process, which PostgreSQL would take for a running server.
-        """
-        pid_file = self._cluster / "postmaster.pid"
-        with suppress(FileNotFoundError, ValueError, psutil.NoSuchProcess):
-            leftover = psutil.Process(int(pid_file.read_text().split("\n", 1)[0]))
-            if not self._is_server(leftover):
-                pid_file.unlink(missing_ok=True)
-                return
+        """Wait out a server whose owner was killed. The lock on the data is held, so no other owner exists."""
+        self._server_named_in(self.socket_dir / ".s.PGSQL.5432.lock")
+        leftover = self._server_named_in(self._cluster / "postmaster.pid")
+        if leftover is None:
+            return
+        with suppress(psutil.NoSuchProcess):
             leftover.send_signal(signal.SIGINT)
-            try:
-                leftover.wait(_STOP_TIMEOUT_S)
-            except psutil.TimeoutExpired:
-                raise EmbeddedPostgresError(
-                    f"An earlier PostgreSQL (process {leftover.pid}) still runs on {self._cluster}."
-                ) from None
+        try:
+            leftover.wait(_STOP_TIMEOUT_S)
+        except psutil.TimeoutExpired:
+            raise EmbeddedPostgresError(
+                f"An earlier PostgreSQL (process {leftover.pid}) still runs on {self._cluster}."
+            ) from None
+
+    def _server_named_in(self, lock_file: Path) -> psutil.Process | None:
+        """Return the server that wrote `lock_file`, if it runs; remove a file that would stop a start for nothing.
+
+        After a power loss it may be empty, or its pid may have gone to an innocent process, which
+        PostgreSQL would take for a running server, as it would one that ended and that nobody has
+        reaped. The file of a server that is gone PostgreSQL removes itself, once none of its
+        processes uses the data any more.
+        """
+        with suppress(FileNotFoundError, psutil.NoSuchProcess):
+            named = _PID_LINE.match(lock_file.read_text(errors="replace"))
+            if named is not None and self._is_server(process := psutil.Process(int(named[1]))):
+                return process
+            lock_file.unlink()
+        return None
 
     def _is_server(self, process: psutil.Process) -> bool:
         try:
             return str(self._cluster) in process.cmdline()
-        except psutil.AccessDenied:
+        except (psutil.AccessDenied, psutil.ZombieProcess):
             return False
 
     def _initdb(self) -> None:

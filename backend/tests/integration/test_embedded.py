@@ -151,6 +151,31 @@ def test_an_unfinished_cluster_is_made_anew(data_dir: Path) -> None:
     assert not (data_dir / "cluster.unfinished").exists()
 
 
+@pytest.mark.parametrize(
+    "content", [b"", b"\0" * 100, b"\xff\xfe", b"words\n", b"0\n"], ids=["empty", "NULs", "binary", "words", "zero"]
+)
+def test_lock_files_that_name_no_process_stop_no_start(used_data_dir: Path, content: bytes) -> None:
+    """A power loss can leave such files."""
+    postgres = EmbeddedPostgres(used_data_dir, NOT_DURABLE)
+    cluster = used_data_dir / "cluster"
+    postgres.socket_dir.mkdir(mode=0o700)
+    os.chown(postgres.socket_dir, cluster.stat().st_uid, cluster.stat().st_gid)
+    for lock_file in (cluster / "postmaster.pid", postgres.socket_dir / ".s.PGSQL.5432.lock"):
+        lock_file.write_bytes(content)
+    with postgres:
+        assert execute(postgres.url, "SELECT 1") == [(1,)]
+
+
+def test_a_server_that_ended_and_that_nobody_has_reaped_stops_no_start(used_data_dir: Path) -> None:
+    cluster = used_data_dir / "cluster"
+    # Of the server's account, or PostgreSQL knows that it is none of its own.
+    with subprocess.Popen(["true"], user=cluster.stat().st_uid) as ended:  # noqa: S607
+        wait_until(lambda: psutil.Process(ended.pid).status() == psutil.STATUS_ZOMBIE)
+        (cluster / "postmaster.pid").write_text(f"{ended.pid}\n")
+        with EmbeddedPostgres(used_data_dir, NOT_DURABLE) as postgres:
+            assert execute(postgres.url, "SELECT 1") == [(1,)]
+
+
 def test_data_that_postgresql_cannot_use_is_refused_in_one_sentence(used_data_dir: Path) -> None:
     (used_data_dir / "cluster" / "PG_VERSION").write_text("nonsense\n")
     with (
