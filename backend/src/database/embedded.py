@@ -46,6 +46,9 @@ _POLL_INTERVAL_S = 0.01
 _FIRST_RESTART_PAUSE_S = 0.1
 _LONGEST_RESTART_PAUSE_S = 10.0
 
+# A longer log becomes the one before at the next start.
+_LOG_MAX_BYTES = 2**20
+
 # The first line of a lock file. PostgreSQL writes a minus where it serves a single user.
 _PID_LINE = re.compile(r"-?([1-9]\d{0,8})$", re.MULTILINE)
 
@@ -150,7 +153,7 @@ class EmbeddedPostgres:
             with self._starting:
                 if self._stopping:
                     return
-                log.warning("PostgreSQL ended unexpectedly; it is started again")
+                log.warning("PostgreSQL ended; it is started again (log: %s)", self._log)
                 try:
                     self._start()
                     pause_s = _FIRST_RESTART_PAUSE_S
@@ -283,7 +286,10 @@ class EmbeddedPostgres:
 
     def _start(self) -> None:
         settings = {"listen_addresses": "", "timezone": "UTC", "log_timezone": "UTC"} | self._settings
-        with open(self._log, "wb", opener=_open_no_link) as log:
+        self._limit_log()
+        # What earlier servers wrote stays: it tells why they ended.
+        with open(self._log, "a+b", opener=_open_no_link) as log:
+            written_before = log.tell()
             self._server = subprocess.Popen(
                 [
                     self._bin / "postgres",
@@ -298,12 +304,19 @@ class EmbeddedPostgres:
                 preexec_fn=partial(end_with_parent, signal.SIGINT),  # noqa: PLW1509  # It takes no lock.
                 **self._process_options(),
             )
-        deadline = time.monotonic() + _START_TIMEOUT_S
-        while not self._is_ready():
-            if self._server.poll() is not None or time.monotonic() > deadline:
-                reason = _reason(self._log.read_text(errors="replace"))
-                raise EmbeddedPostgresError(f"PostgreSQL did not start: {reason} (log: {self._log})")
-            time.sleep(_POLL_INTERVAL_S)
+            deadline = time.monotonic() + _START_TIMEOUT_S
+            while not self._is_ready():
+                if self._server.poll() is not None or time.monotonic() > deadline:
+                    log.seek(written_before)
+                    reason = _reason(log.read().decode(errors="replace"))
+                    raise EmbeddedPostgresError(f"PostgreSQL did not start: {reason} (log: {self._log})")
+                time.sleep(_POLL_INTERVAL_S)
+
+    def _limit_log(self) -> None:
+        """Put a long log in place of the one before it."""
+        with suppress(FileNotFoundError):
+            if self._log.lstat().st_size > _LOG_MAX_BYTES:
+                self._log.rename(f"{self._log}.1")
 
     def _is_ready(self) -> bool:
         """Read `postmaster.pid`, whose eighth line is the server's state."""

@@ -198,6 +198,37 @@ def test_data_of_another_version_is_refused_with_both_versions_and_a_way_out(use
     assert f"dump it with PostgreSQL {written}'s programs (pg_dump)" in sentence
 
 
+def test_a_failed_start_gives_its_own_reason_and_not_that_of_an_earlier_one(used_data_dir: Path) -> None:
+    (used_data_dir / "postgresql.log").write_text("FATAL:  an earlier reason\n")
+    (used_data_dir / "cluster" / "postgresql.conf").unlink()
+    with (
+        pytest.raises(EmbeddedPostgresError, match="could not access the server configuration file"),
+        EmbeddedPostgres(used_data_dir),
+    ):
+        pass
+    assert "an earlier reason" in (used_data_dir / "postgresql.log").read_text()
+
+
+def test_a_long_log_gives_way_to_a_new_one(used_data_dir: Path) -> None:
+    log, before = used_data_dir / "postgresql.log", used_data_dir / "postgresql.log.1"
+    for long in ("first\n" * 2**18, "second\n" * 2**18):
+        log.write_text(long)
+        with EmbeddedPostgres(used_data_dir, NOT_DURABLE):
+            pass
+        assert before.read_text() == long
+        assert "ready to accept connections" in log.read_text()
+        assert "\nsecond" not in log.read_text()
+
+
+def test_a_log_that_is_a_link_is_not_written_to(used_data_dir: Path, tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").touch()
+    (used_data_dir / "postgresql.log").unlink()
+    (used_data_dir / "postgresql.log").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(EmbeddedPostgresError, match=r"postgresql\.log"), EmbeddedPostgres(used_data_dir):
+        pass
+    assert (tmp_path / "elsewhere").read_text() == ""
+
+
 def test_the_environment_of_the_owner_does_not_configure_the_server(
     data_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -239,6 +270,15 @@ def test_a_server_that_ends_by_itself_is_started_again(data_dir: Path) -> None:
         look = partial(execute, postgres.url, "SELECT answer FROM kept")
         assert wait_until(look, not_yet=(OperationalError,)) == [(42,)]
         assert postgres.pid != killed
+
+
+def test_the_log_of_a_server_that_was_killed_is_kept(used_data_dir: Path) -> None:
+    with EmbeddedPostgres(used_data_dir) as postgres:
+        execute(postgres.url, "DO $$ BEGIN RAISE LOG 'what came before'; END $$")
+        os.kill(postgres.pid, signal.SIGKILL)
+        wait_until(lambda: execute(postgres.url, "SELECT 1"), not_yet=(OperationalError,))
+        log = (used_data_dir / "postgresql.log").read_text()
+    assert log.index("what came before") < log.rindex("ready to accept connections")
 
 
 @pytest.mark.parametrize(("workers", "pool_size", "connections"), [(8, 20, 180), (1, 200, 220), (1, 20, 100)])
