@@ -45,6 +45,7 @@ _STOP_TIMEOUT_S = 30.0
 _POLL_INTERVAL_S = 0.01
 _FIRST_RESTART_PAUSE_S = 0.1
 _LONGEST_RESTART_PAUSE_S = 10.0
+_SOCKET_LOOK_INTERVAL_S = 1.0
 
 # A longer log becomes the one before at the next start.
 _LOG_MAX_BYTES = 2**20
@@ -148,13 +149,15 @@ class EmbeddedPostgres:
         Callers notice nothing if that is soon enough: what the database fails is repeated.
         """
         pause_s = _FIRST_RESTART_PAUSE_S
-        while self._server is not None:
-            self._server.wait()
+        while (server := self._server) is not None:
+            self._wait_for_end(server)
             with self._starting:
                 if self._stopping:
                     return
                 log.warning("PostgreSQL ended; it is started again (log: %s)", self._log)
                 try:
+                    # What cleans the directory for temporary files may have taken it.
+                    self._make_private(self.socket_dir)
                     self._start()
                     pause_s = _FIRST_RESTART_PAUSE_S
                 except (EmbeddedPostgresError, OSError) as error:
@@ -162,6 +165,19 @@ class EmbeddedPostgres:
                     log.warning("%s", error)
                     pause_s = min(2 * pause_s, _LONGEST_RESTART_PAUSE_S)
             time.sleep(pause_s)
+
+    def _wait_for_end(self, server: subprocess.Popen[bytes]) -> None:
+        """Wait until `server` ends, and stop it when its socket is gone: nobody could connect to it any more."""
+        socket = self.socket_dir / ".s.PGSQL.5432"
+        while True:
+            with suppress(subprocess.TimeoutExpired):
+                server.wait(_SOCKET_LOOK_INTERVAL_S)
+                return
+            # In this order: a server that is being stopped removes its socket itself. What cannot be
+            # looked at, in a directory that somebody else has put there, is gone too.
+            if not os.access(socket, os.F_OK) and not self._stopping:
+                log.warning("PostgreSQL's socket %s is gone; PostgreSQL is stopped, to make it again", socket)
+                _stop(server)
 
     def _release(self) -> None:
         with self._starting:

@@ -1,6 +1,7 @@
 """The embedded PostgreSQL: owned by one process, and gone with it."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -279,6 +280,36 @@ def test_the_log_of_a_server_that_was_killed_is_kept(used_data_dir: Path) -> Non
         wait_until(lambda: execute(postgres.url, "SELECT 1"), not_yet=(OperationalError,))
         log = (used_data_dir / "postgresql.log").read_text()
     assert log.index("what came before") < log.rindex("ready to accept connections")
+
+
+@pytest.mark.parametrize("how", [None, signal.SIGKILL], ids=["running", "killed"])
+def test_a_server_whose_socket_directory_was_cleaned_away_comes_back(
+    used_data_dir: Path, how: signal.Signals | None
+) -> None:
+    with EmbeddedPostgres(used_data_dir) as postgres:
+        before = postgres.pid
+        shutil.rmtree(postgres.socket_dir)
+        if how is not None:
+            os.kill(before, how)
+        wait_until(lambda: execute(postgres.url, "SELECT 1"), not_yet=(OperationalError,))
+        assert postgres.pid != before
+        assert postgres.socket_dir.stat().st_mode & 0o777 == 0o700
+        if how is None:
+            # It was stopped, and did not crash.
+            assert "not properly shut down" not in (used_data_dir / "postgresql.log").read_text()
+
+
+def test_a_socket_directory_that_somebody_else_put_in_its_place_is_not_used(
+    used_data_dir: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with EmbeddedPostgres(used_data_dir) as postgres:
+        shutil.rmtree(postgres.socket_dir)
+        postgres.socket_dir.symlink_to(tmp_path)
+        os.kill(postgres.pid, signal.SIGKILL)
+        wait_until(lambda: "belongs to another account" in caplog.text)
+        assert list(tmp_path.iterdir()) == []
+        postgres.socket_dir.unlink()
+        wait_until(lambda: execute(postgres.url, "SELECT 1"), not_yet=(OperationalError,))
 
 
 @pytest.mark.parametrize(("workers", "pool_size", "connections"), [(8, 20, 180), (1, 200, 220), (1, 20, 100)])
