@@ -14,6 +14,7 @@ from src.database.connection import Connection, Rows
 from src.database.faults import is_transient, is_unavailable, is_unique_violation
 from src.database.pool import Pool
 from src.database.statement import LongStatement, Statement
+from src.database.turns import Turns
 from src.exceptions.errors import DatabaseUnavailable, TooManyLists
 from src.utils.json_text import JsonFile, NoSpace, Space
 from src.utils.metrics import repeated_statements
@@ -48,6 +49,7 @@ class Database:
 
     def __init__(self, settings: Settings, pool_name: str = "primary") -> None:
         self.pool = Pool(settings, pool_name)
+        self.turns = Turns(settings.statement_timeout_s)
         self._repeat_budget_s = settings.repeat_budget_s
         self._debug = settings.debug
         # The server ends any statement, and with it any wait for a lock, after this time. The limit

@@ -69,7 +69,7 @@ class TaskService:
 
     async def create_task(self, title: str, description: str | None = None) -> JsonText:
         """Create an incomplete task and return it."""
-        return await self._change(CREATE, uuid4(), title=title, description=description)
+        return await self._run(CREATE, uuid4(), title=title, description=description)
 
     async def get_all_tasks(self, is_completed: bool | None = None) -> JsonFile:
         """Return every task, or every complete or incomplete one: incomplete first, then newest first, then by id."""
@@ -114,6 +114,15 @@ class TaskService:
         return await self._change(DELETE, task_id)
 
     async def _change(self, change: Change, task_id: UUID, **parameters: Any) -> JsonText:
+        """Change a task that others may be changing: none of them waits for it with a connection."""
+        turns = self._database.turns
+        await turns.begin(task_id)
+        try:
+            return await self._run(change, task_id, **parameters)
+        finally:
+            turns.end(task_id)
+
+    async def _run(self, change: Change, task_id: UUID, **parameters: Any) -> JsonText:
         parameters |= {"task_id": task_id, "history_id": uuid4()}
         return _one(await self._database.run(change.statement, parameters, if_committed=change.if_committed))
 

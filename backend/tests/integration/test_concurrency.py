@@ -4,12 +4,18 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from threading import Barrier
+from uuid import UUID
 
 import httpx
 import pytest
+from fastapi import FastAPI
+from sqlalchemy import URL
 
-from tests.client import Api, Json
+from src.database.database import Database
+from tests.client import Api, Json, data_of
+from tests.conftest import Sql, settings_for, transaction
 from tests.load import is_legal
+from tests.waiting import wait_until
 
 CALLERS = 50
 
@@ -110,3 +116,38 @@ def test_tasks_created_at_once_are_all_there(api: Api) -> None:
     assert {response.status_code for response in responses} == {201}
     assert {task["id"] for task in api.list_tasks()} == {response.json()["data"]["id"] for response in responses}
     assert api.history(limit=100)["pagination"]["total_count"] == CALLERS
+
+
+CHANGES: dict[str, tuple[Callable[[Api, str, int], httpx.Response], list[int], int]] = {
+    # What is asked for, how 12 callers are answered, and how many entries are written.
+    "edits": (lambda api, path, number: api.put(path, json={"title": f"Title {number}"}), [200] * 12, 12),
+    "completions": (lambda api, path, _: api.patch(f"{path}/complete"), [200] * 12, 1),
+    "reopenings": (lambda api, path, _: api.patch(f"{path}/incomplete"), [200] * 12, 0),
+    "deletions": (lambda api, path, _: api.delete(path), [200] + [404] * 11, 1),
+}
+
+
+@pytest.mark.parametrize("kind", CHANGES)
+def test_a_task_that_cannot_be_changed_for_now_is_the_problem_of_its_callers_alone(
+    api: Api, live_app: tuple[FastAPI, str], database_url: URL, sql: Sql, kind: str
+) -> None:
+    change, statuses, entries = CHANGES[kind]
+    waiting = "SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+    task, other = api.create_task(), api.create_task()
+    database = live_app[0].state.database = Database(settings_for(database_url, database_pool_size=3))
+    with ThreadPoolExecutor(len(statuses)) as threads:
+        with transaction(database_url, f"SELECT FROM tasks WHERE id = '{task['id']}' FOR UPDATE"):
+            callers = [threads.submit(change, api, f"/tasks/{task['id']}", number) for number in range(len(statuses))]
+            wait_until(lambda: len(database.turns._lines.get(UUID(task["id"])) or ()) == len(statuses) - 1)
+            wait_until(lambda: sql(waiting))
+
+            assert api.get_task(other["id"]) == other
+            assert api.complete_task(other["id"])["is_completed"]
+            api.create_task()
+            assert data_of(api.get("/health/ready")) == {"status": "ready"}
+            assert len(sql(waiting)) == 1
+        answers = [caller.result() for caller in callers]
+
+    assert sorted(answer.status_code for answer in answers) == statuses
+    assert len(api.history_of(task["id"])) == 1 + entries
+    assert database.turns._lines == {}
