@@ -20,6 +20,9 @@ ENV_FILE_VARIABLE = "ENV_FILE"
 
 API_KEY_MIN_LENGTH = 16
 
+# In TRUSTED_HOSTS.
+ANY_HOST = "*"
+
 
 class ConfigurationError(Exception):
     """The service cannot start as configured; the message is one sentence for its operator."""
@@ -67,8 +70,8 @@ def parse_list(value: object) -> tuple[str, ...]:
 def parse_hosts(value: object) -> tuple[str, ...]:
     """Return the names of a comma-separated list of hosts, in lower case. Raises `ValueError` for what is none."""
     hosts = tuple(host.lower() for host in parse_list(value))
-    if not all(re.fullmatch(r"[a-z0-9._-]+|\[[0-9a-f:.]+\]", host) for host in hosts):
-        raise ValueError("must be hosts such as tasks.example, comma-separated, without scheme and port")
+    if not all(host == ANY_HOST or re.fullmatch(r"[a-z0-9._-]+|\[[0-9a-f:.]+\]", host) for host in hosts):
+        raise ValueError("must be hosts such as tasks.example, comma-separated, without scheme and port, or *")
     return hosts
 
 
@@ -185,7 +188,9 @@ class Settings(BaseSettings):
         f" {API_KEY_MIN_LENGTH} characters, such as `openssl rand -hex 32` makes. Unset: nobody needs a key.",
     )
     trusted_hosts: Annotated[tuple[str, ...], NoDecode, BeforeValidator(parse_hosts)] = Field(
-        (), description="The hosts that the service answers for, comma-separated. Unset: any."
+        (),
+        description="The hosts that the service answers for, comma-separated; * is any. Unset: on an address of"
+        " loopback the names of this machine, elsewhere any. Behind a proxy on this machine, set it.",
     )
 
     debug: bool = Field(default=False, description="Log every SQL statement, without its parameters.")

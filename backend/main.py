@@ -6,7 +6,6 @@ if __name__ in ("__main__", "__mp_main__"):
     # A Ctrl-C while the rest is imported, here or in a worker, ends the process without a traceback.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
-import ipaddress
 import json
 import logging
 import os
@@ -26,11 +25,11 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import Mount, Router
 from uvicorn.config import STARTUP_FAILURE
 
-from config import ENV_FILE_VARIABLE, LogFormat, Settings, describe_settings, load_settings
+from config import ANY_HOST, ENV_FILE_VARIABLE, LogFormat, Settings, describe_settings, load_settings
 from src.api import metrics, v1
 from src.api.middleware import BodyLimit, HeadAsGet, Observed, UnexpectedErrors
 from src.api.openapi import complete_document
-from src.api.security import ApiKeys, TrustedHosts
+from src.api.security import ApiKeys, TrustedHosts, is_loopback
 from src.api.server import PatientServer, ServerConfig, Workers
 from src.api.short_cut import ShortCut
 from src.api.sockets import bound_sockets, listen
@@ -99,7 +98,7 @@ def _middleware(settings: Settings) -> list[Middleware]:
             expose_headers=["Link", "Retry-After", "X-Request-ID"],
         ),
         Middleware(UnexpectedErrors),
-        *([Middleware(TrustedHosts, hosts=settings.trusted_hosts)] if settings.trusted_hosts else []),
+        *([] if ANY_HOST in settings.trusted_hosts else [Middleware(TrustedHosts, hosts=settings.trusted_hosts)]),
         *([Middleware(ApiKeys, keys=api_keys)] if api_keys else []),
         Middleware(BodyLimit, max_bytes=settings.max_body_bytes),
         Middleware(HeadAsGet),
@@ -151,7 +150,7 @@ def _serve(settings: Settings) -> None:
     # Take the port first: a start that cannot listen does nothing else.
     with bound_sockets(settings.host, settings.port) as sockets, provided_database(settings) as (ready, data):
         prepare_schema(ready)
-        if not settings.api_key and not _is_loopback(settings.host):
+        if not settings.api_key and settings.host != "localhost" and not is_loopback(settings.host):
             log.warning("%s is reachable from other machines, and no API_KEY is set: anyone may call", address)
         listen(sockets, settings.host, settings.port)
         if settings.log_format is LogFormat.JSON:
@@ -174,13 +173,6 @@ def _run_workers(settings: Settings, sockets: list[socket.socket]) -> None:
         supervisor.run()
     if any(worker.exitcode == STARTUP_FAILURE for worker in supervisor.processes):
         sys.exit(STARTUP_FAILURE)
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _exit(signal_number: int, frame: FrameType | None) -> None:

@@ -72,7 +72,9 @@ BAD_REQUEST = _failure(
     400, "The input is invalid; `error` names the field and the rule.", "title: must be 1 to 255 characters"
 )
 UNTRUSTED_HOST = _failure(
-    400, "The service is set up not to answer for this host.", "Host: is not a host that this service answers for"
+    400,
+    "The service does not answer for this host.",
+    "Host: is not a host that this service answers for; TRUSTED_HOSTS names those",
 )
 NOT_FOUND = _failure(404, "There is no such task.", TaskNotFound.message)
 BODY_REFUSED = _failure(413, "The body is too large.", "The request body is too large") | _failure(

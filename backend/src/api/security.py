@@ -1,7 +1,10 @@
 """Who may call, and what browsers are told: API keys, trusted hosts, security headers. Pure ASGI."""
 
 import hmac
+import socket
 from collections.abc import Collection, Iterable
+from functools import lru_cache, partial
+from ipaddress import ip_address
 
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -12,6 +15,9 @@ from src.utils.response import failure
 _OPEN_PATHS = frozenset({"/", "/docs", "/redoc", "/openapi.json"})
 _PROBES = frozenset(prefix + route for prefix in ("", "/api/v1") for route in ("/health", "/health/ready"))
 _DOCUMENTATION = "/docs/"
+
+# How many decisions are remembered. A host may be as long as a caller likes.
+_REMEMBERED_HOSTS = 128
 
 
 class ApiKeys:
@@ -40,18 +46,34 @@ def _is_open(path: str) -> bool:
 
 
 class TrustedHosts:
-    """Refuses requests whose Host header names none of `hosts`, but for probes, which may know only an address."""
+    """Refuses requests whose Host header names none of `hosts`, but for probes, which may know only an address.
+
+    Without `hosts`, it refuses those that arrive on an address of loopback and do not name this machine.
+    A web page can have a name of its own lead there (DNS rebinding), and to the browser the service
+    would be a part of that page's site.
+    """
 
     def __init__(self, app: ASGIApp, hosts: Collection[str]) -> None:
         self.app = app
-        self.hosts = frozenset(hosts)
+        decide = partial(_is_one_of, frozenset(hosts)) if hosts else _is_for_this_machine
+        self._is_trusted = lru_cache(_REMEMBERED_HOSTS)(decide)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        host = Headers(scope=scope).get("host", "") if scope["type"] == "http" else ""
-        if scope["type"] != "http" or scope["path"] in _PROBES or _without_port(host).lower() in self.hosts:
+        if scope["type"] != "http" or self._is_answered(scope) or scope["path"] in _PROBES:
             await self.app(scope, receive, send)
             return
-        await failure(400, "Host: is not a host that this service answers for")(scope, receive, send)
+        error = "Host: is not a host that this service answers for; TRUSTED_HOSTS names those"
+        await failure(400, error)(scope, receive, send)
+
+    def _is_answered(self, scope: Scope) -> bool:
+        # The service's own end of the connection, which is an address, the path of a Unix socket, or not known.
+        server = scope.get("server")
+        address = server[0] if server else None
+        # Starlette's Headers would take longer than all the rest.
+        for name, value in scope["headers"]:
+            if name == b"host":
+                return self._is_trusted(address, value)
+        return self._is_trusted(address, b"")
 
 
 Header = tuple[bytes, bytes]
@@ -88,6 +110,35 @@ def security_headers(headers: Iterable[Header]) -> list[Header]:
         if name == b"content-type":
             return _FOR_TYPES.get(value, _FOR_EVERYTHING)
     return _FOR_EVERYTHING
+
+
+def is_loopback(host: str) -> bool:
+    """Whether `host` is an address that only this machine reaches; no name is one."""
+    try:
+        address = ip_address(host)
+    except ValueError:
+        return False
+    return (getattr(address, "ipv4_mapped", None) or address).is_loopback
+
+
+def _is_one_of(hosts: Collection[str], address: str | None, host: bytes) -> bool:
+    return _without_port(host.decode("latin-1").lower()) in hosts
+
+
+def _is_for_this_machine(address: str | None, host: bytes) -> bool:
+    """Whether a request names this machine, or has arrived where others reach it, too."""
+    if address is None or not is_loopback(address):
+        return True
+    whole = host.decode("latin-1").lower()
+    name = _without_port(whole).removeprefix("[").removesuffix("]")
+    return (
+        name in ("localhost", socket.gethostname().lower())
+        or name.endswith(".localhost")
+        or is_loopback(name)
+        or is_loopback(whole)
+        # What a service that listens on every address says of itself.
+        or name in ("0.0.0.0", "::")  # noqa: S104
+    )
 
 
 def _without_port(host: str) -> str:

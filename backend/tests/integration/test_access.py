@@ -8,9 +8,10 @@ from sqlalchemy import URL
 from sqlalchemy.exc import DBAPIError
 
 from config import BACKEND
+from main import create_app
 from src.database.migrate import prepare_schema
 from tests.client import Api, Json, data_of, error_of
-from tests.conftest import Sql, execute, settings_for
+from tests.conftest import Sql, execute, serve, settings_for
 from tests.readme import readme_code
 from tests.service import MAIN, Service, environment_of, running
 
@@ -64,6 +65,24 @@ def test_a_key_is_asked_for_and_each_key_is_accepted(guarded: Api) -> None:
         assert error_of(guarded.get("/tasks", headers={**authorized, "Host": host}), 400).startswith("Host: ")
     for host in ("tasks.example", "TASKS.example:8000"):
         assert data_of(guarded.get("/tasks", headers={**authorized, "Host": host})) == []
+
+
+def test_a_page_whose_name_leads_to_this_machine_changes_nothing(api: Api) -> None:
+    """What a browser sends for it, which takes the service for a part of that page's site (DNS rebinding)."""
+    task = api.create_task()
+    rebound = {"Host": "evil.example:8000", "Origin": "http://evil.example:8000"}
+    for method, path in (("DELETE", f"/tasks/{task['id']}"), ("GET", "/tasks"), ("GET", "/"), ("GET", "/metrics")):
+        error = error_of(api.request(method, path, headers=rebound), 400)
+        assert error.startswith("Host: is not a host that this service answers for")
+        assert "TRUSTED_HOSTS" in error
+    assert api.list_tasks() == [task]
+    assert data_of(api.get("/health", headers=rebound))
+
+
+def test_any_host_is_answered_for_where_that_is_asked_for(database_url: URL) -> None:
+    app = create_app(settings_for(database_url, trusted_hosts="tasks.example, *"))
+    with serve(app) as (_, address), Api(address) as api:
+        assert data_of(api.get("/tasks", headers={"Host": "other.example"})) == []
 
 
 def test_listening_beyond_this_machine_without_a_key_is_warned_of(database_url: URL) -> None:
