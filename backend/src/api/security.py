@@ -1,6 +1,7 @@
 """Who may call, and what browsers are told: API keys, trusted hosts, security headers. Pure ASGI."""
 
 import hmac
+import logging
 import socket
 from collections.abc import Collection, Iterable
 from functools import lru_cache, partial
@@ -9,7 +10,10 @@ from ipaddress import ip_address
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from src.utils.log import PacedWarnings
 from src.utils.response import failure
+
+log = logging.getLogger(__name__)
 
 # What needs no key: probes, and the documentation, from where a person enters one.
 _OPEN_PATHS = frozenset({"/", "/docs", "/redoc", "/openapi.json"})
@@ -57,11 +61,14 @@ class TrustedHosts:
         self.app = app
         decide = partial(_is_one_of, frozenset(hosts)) if hosts else _is_for_this_machine
         self._is_trusted = lru_cache(_REMEMBERED_HOSTS)(decide)
+        self._warnings = PacedWarnings(log)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or self._is_answered(scope) or scope["path"] in _PROBES:
             await self.app(scope, receive, send)
             return
+        # Without the host: a caller may write there what they like.
+        self._warnings.warn("A request was refused for its Host header; TRUSTED_HOSTS names the hosts to answer for")
         error = "Host: is not a host that this service answers for; TRUSTED_HOSTS names those"
         await failure(400, error)(scope, receive, send)
 

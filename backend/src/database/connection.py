@@ -85,7 +85,7 @@ class Connection:
         """
         cursor = self._connection.cursor()
         answered = self._answered = self._loop.create_future()
-        timer = self._loop.call_later(self._patience_s, _time_out, answered)
+        timer = self._loop.call_later(self._patience_s, _time_out, answered, self._patience_s)
         try:
             cursor.execute(sql, parameters or None)
             if len(cursor.query) > _SENT_AT_ONCE_BYTES:
@@ -151,9 +151,9 @@ class Connection:
         self._is_watched = False
 
 
-def _time_out(answered: "asyncio.Future[None]") -> None:
+def _time_out(answered: "asyncio.Future[None]", patience_s: float) -> None:
     if not answered.done():
-        answered.set_exception(TimeoutError())
+        answered.set_exception(TimeoutError(f"the server said nothing for {patience_s:g} s"))
 
 
 async def _until_open(connection: Any) -> None:

@@ -11,12 +11,13 @@ import psycopg2
 
 from config import Settings
 from src.database.connection import Connection, Rows
-from src.database.faults import is_transient, is_unavailable, is_unique_violation
+from src.database.faults import is_transient, is_unavailable, is_unique_violation, reason_of
 from src.database.pool import Pool
 from src.database.statement import LongStatement, Statement
 from src.database.turns import Turns
 from src.exceptions.errors import DatabaseUnavailable, TooManyLists
 from src.utils.json_text import JsonFile, NoSpace, Space
+from src.utils.log import PacedWarnings
 from src.utils.metrics import repeated_statements
 from src.utils.traces import statement_span
 
@@ -49,7 +50,8 @@ class Database:
 
     def __init__(self, settings: Settings, pool_name: str = "primary") -> None:
         self.pool = Pool(settings, pool_name)
-        self.turns = Turns(settings.statement_timeout_s)
+        self.warnings = PacedWarnings(log)
+        self.turns = Turns(settings.statement_timeout_s, self.warnings)
         self._repeat_budget_s = settings.repeat_budget_s
         self._debug = settings.debug
         # The server ends any statement, and with it any wait for a lock, after this time. The limit
@@ -123,9 +125,9 @@ class Database:
 
     async def _maintain(self, sql: str) -> None:
         try:
-            await self._repeat(lambda connection: connection.run(sql), sql, budget_s=0)
-        except (psycopg2.Error, DatabaseUnavailable) as error:
-            log.warning("The database was not maintained: %s", str(error.__cause__ or error).partition("\n")[0])
+            await self._attempt(lambda connection: connection.run(sql), sql)
+        except (psycopg2.Error, TimeoutError) as error:
+            self.warnings.warn(f"The database was not maintained: {reason_of(error)}")
             await asyncio.sleep(_FAILED_MAINTENANCE_PAUSE_S)
         await asyncio.sleep(_MAINTENANCE_PAUSE_S)
 
@@ -165,11 +167,12 @@ class Database:
                 if not is_unavailable(error):
                     raise
                 failure = error
+                self._warn_of(error)
                 if not is_transient(error):
                     break
             except TimeoutError as error:
+                self._warn_of(error)
                 raise DatabaseUnavailable from error
-            log.warning("The database failed a statement: %s", type(failure).__name__)
             await asyncio.sleep(pause_s)
         raise DatabaseUnavailable from failure
 
@@ -184,6 +187,9 @@ class Database:
                 raise
             finally:
                 self.pool.release(connection)
+
+    def _warn_of(self, failure: Exception) -> None:
+        self.warnings.warn(f"The database cannot answer: {reason_of(failure)}")
 
     def _log(self, statement: Statement) -> None:
         if self._debug:

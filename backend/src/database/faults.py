@@ -17,6 +17,18 @@ _UNAVAILABLE = ("53", "57", "55P03")
 _UNIQUE_VIOLATION = "23505"
 
 
+def reason_of(error: Exception) -> str:
+    """Return the first line of what PostgreSQL, libpq or this service says of a failure, for the log.
+
+    No value of a row and no password is in it. Values are in the lines that follow, such as DETAIL and
+    CONTEXT, and in the primary messages of SQLSTATEs that have nothing to do with the ones above, such as
+    22P02. The primary messages of these name a relation, a file or a role at most, and libpq's own
+    first line a host, a port, a user and a database.
+    """
+    said = (isinstance(error, psycopg2.Error) and error.diag.message_primary) or str(error)
+    return said.strip().partition("\n")[0] or type(error).__name__
+
+
 def is_transient(error: psycopg2.Error) -> bool:
     """Tell whether the statement that failed is worth repeating."""
     if error.pgcode is None:

@@ -14,7 +14,7 @@ from sqlalchemy.exc import DBAPIError
 from alembic import command
 from config import BACKEND, ConfigurationError, Settings
 from src.database.database import Database
-from src.database.faults import is_transient
+from src.database.faults import is_transient, reason_of
 from src.database.statement import Statement
 from src.exceptions.errors import SchemaOutdated
 
@@ -76,8 +76,11 @@ async def require_current_schema(database: Database) -> None:
     try:
         rows = await database.run(_REVISION, repeat_budget_s=0)
     except psycopg2.Error as error:
+        database.warnings.warn(f"The schema of the database cannot be told: {reason_of(error)}")
         raise SchemaOutdated from error
     if rows != [(_head(),)]:
+        found = ", ".join(revision for (revision,) in rows) or "none"
+        database.warnings.warn(f"The database has schema revision {found}, and not {_head()}")
         raise SchemaOutdated
 
 

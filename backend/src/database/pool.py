@@ -4,7 +4,6 @@ import asyncio
 
 from config import DatabasePool, Settings
 from src.database.connection import Connection
-from src.exceptions.errors import DatabaseUnavailable
 from src.utils.metrics import connections, connections_wanted
 
 
@@ -22,8 +21,8 @@ class Pool:
     async def acquire(self) -> Connection:
         """Return a connection of the caller's own, to be released.
 
-        Raises `DatabaseUnavailable` when none is free within `queue_timeout_s`, `psycopg2.Error`
-        when none can be opened.
+        Raises `TimeoutError` when none is free within `queue_timeout_s`, `psycopg2.Error` when none can
+        be opened.
         """
         if self._free.locked():
             await self._wait_in_line()
@@ -43,12 +42,13 @@ class Pool:
             raise
 
     async def _wait_in_line(self) -> None:
+        patience_s = self._settings.queue_timeout_s
         try:
             with self._wanted.track_inprogress():
-                async with asyncio.timeout(self._settings.queue_timeout_s):
+                async with asyncio.timeout(patience_s):
                     await self._free.acquire()
         except TimeoutError as error:
-            raise DatabaseUnavailable from error
+            raise TimeoutError(f"no connection was free within {patience_s:g} s") from error
 
     def release(self, connection: Connection) -> None:
         """Take the connection back, which may have failed, or be in the middle of a statement."""

@@ -5,6 +5,7 @@ from collections import OrderedDict
 from uuid import UUID
 
 from src.exceptions.errors import DatabaseUnavailable
+from src.utils.log import PacedWarnings
 
 # Those who wait, in the order in which they came. Any of them may leave.
 _Line = OrderedDict["asyncio.Future[None]", None]
@@ -17,8 +18,9 @@ class Turns:
     that somebody holds for long would take the connections of everybody else.
     """
 
-    def __init__(self, patience_s: float) -> None:
+    def __init__(self, patience_s: float, warnings: PacedWarnings) -> None:
         self._patience_s = patience_s
+        self._warnings = warnings
         # By task, while somebody has the turn. Few have a line, which takes longer to make than all the rest.
         self._lines: dict[UUID, _Line | None] = {}
 
@@ -48,6 +50,7 @@ class Turns:
                 # The turn came, and before the event loop told its owner, the time-out or a cancellation.
                 self.end(task_id)
             if isinstance(error, TimeoutError):
+                self._warnings.warn(f"A task could not be changed: other changes of it took {self._patience_s:g} s")
                 raise DatabaseUnavailable from error
             raise
 

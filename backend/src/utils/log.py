@@ -2,6 +2,7 @@
 
 import logging
 import time
+from collections.abc import Callable
 from contextvars import ContextVar
 from typing import TextIO
 
@@ -9,6 +10,10 @@ from pythonjsonlogger.core import RESERVED_ATTRS
 from pythonjsonlogger.json import JsonFormatter
 
 request_id: ContextVar[str] = ContextVar("request_id", default="-")
+
+_PACE_S = 1.0
+# How many warnings are remembered. Some name files, so there is no end to them.
+_REMEMBERED_WARNINGS = 100
 
 
 class ServiceLog(logging.StreamHandler[TextIO]):
@@ -27,6 +32,32 @@ class TextFormatter(logging.Formatter):
         if second != self._second:
             self._second, self._text = second, time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(second))
         return f"{self._text},{int(record.msecs):03d}"
+
+
+class PacedWarnings:
+    """Logs each warning at most once a second: what fails one request may fail thousands.
+
+    The next line of a warning says how often it was left out. `clock` counts seconds.
+    """
+
+    def __init__(self, logger: logging.Logger, clock: Callable[[], float] = time.monotonic) -> None:
+        self._logger = logger
+        self._clock = clock
+        # By warning: when it was logged, and how often it was left out since. The one logged last is the last.
+        self._logged: dict[str, tuple[float, int]] = {}
+
+    def warn(self, warning: str) -> None:
+        """Log `warning`, a sentence, unless it was logged less than a second ago."""
+        now = self._clock()
+        logged_at, left_out = self._logged.pop(warning, (now - _PACE_S, 0))
+        if now - logged_at < _PACE_S:
+            self._logged[warning] = logged_at, left_out + 1
+            return
+        self._logged[warning] = now, 0
+        if len(self._logged) > _REMEMBERED_WARNINGS:
+            del self._logged[next(iter(self._logged))]
+        more = f" ({left_out} more since the last such line)" if left_out else ""
+        self._logger.warning("%s%s", warning, more)
 
 
 def configure_log(level: str, *, as_json: bool = False) -> None:

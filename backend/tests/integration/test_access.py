@@ -79,6 +79,14 @@ def test_a_page_whose_name_leads_to_this_machine_changes_nothing(api: Api) -> No
     assert data_of(api.get("/health", headers=rebound))
 
 
+def test_the_log_says_how_another_host_is_answered_for(database_url: URL, caplog: pytest.LogCaptureFixture) -> None:
+    with serve(create_app(settings_for(database_url))) as (_, address), Api(address) as api:
+        error_of(api.get("/tasks", headers={"Host": "tasks.example"}), 400)
+    [warning] = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert "TRUSTED_HOSTS" in warning
+    assert "tasks.example" not in warning
+
+
 def test_any_host_is_answered_for_where_that_is_asked_for(database_url: URL) -> None:
     app = create_app(settings_for(database_url, trusted_hosts="tasks.example, *"))
     with serve(app) as (_, address), Api(address) as api:

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
 from itertools import count
 from types import SimpleNamespace
+from uuid import uuid4
 
 import httpx
 import pytest
@@ -178,7 +179,9 @@ async def test_a_change_undone_by_another_before_its_repeat_is_not_made_twice(
     assert sql("SELECT is_completed FROM tasks") == [(False,)]
 
 
-async def test_a_server_that_says_nothing_is_not_waited_for_for_ever(proxy: Proxy) -> None:
+async def test_a_server_that_says_nothing_is_not_waited_for_for_ever(
+    proxy: Proxy, caplog: pytest.LogCaptureFixture
+) -> None:
     """As a stopped one does, or a pooler that holds the statement back: both keep the connection alive."""
     given_up = threading.Event()
     with proxy.running() as url:
@@ -188,6 +191,7 @@ async def test_a_server_that_says_nothing_is_not_waited_for_for_ever(proxy: Prox
         proxy.lose_next_answer(lambda: given_up.wait(PATIENCE_S))
         with pytest.raises(DatabaseUnavailable):
             await tasks.create_task("x")
+        assert caplog.messages == ["The database cannot answer: the server said nothing for 2.5 s"]
         given_up.set()
         await tasks.create_task("x")
         database.close()
@@ -319,14 +323,69 @@ def test_the_start_gives_up_in_one_sentence() -> None:
     assert "hunter2" not in service.output
 
 
+async def test_the_log_says_why_a_statement_was_ended(database_url: URL, caplog: pytest.LogCaptureFixture) -> None:
+    database = Database(settings_for(database_url, statement_timeout_s=0.2))
+    with transaction(database_url, "LOCK TABLE tasks"), pytest.raises(DatabaseUnavailable):
+        await TaskService(database).get_task(uuid4())
+    assert caplog.messages == ["The database cannot answer: canceling statement due to statement timeout"]
+    database.close()
+
+
+async def test_the_log_says_what_the_server_lacks_and_not_what_was_to_be_stored(
+    database: Database, sql: Sql, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A trigger plays the full disk."""
+    sql(
+        "CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION"
+        " 'could not extend file \"base/5/1\": No space left on device' USING ERRCODE = '53100', DETAIL = NEW.title;"
+        " END $$; CREATE TRIGGER fail BEFORE INSERT ON tasks FOR EACH ROW EXECUTE FUNCTION fail()"
+    )
+    with pytest.raises(DatabaseUnavailable):
+        await TaskService(database).create_task("hunter2")
+    assert caplog.messages == ['The database cannot answer: could not extend file "base/5/1": No space left on device']
+
+
+async def test_the_log_says_that_the_database_is_another(database_url: URL, caplog: pytest.LogCaptureFixture) -> None:
+    url = database_url.set(database="nowhere", password="hunter2")  # noqa: S106
+    database = Database(settings_for(url, repeat_budget_s=0.1))
+    with pytest.raises(DatabaseUnavailable):
+        await TaskService(database).create_task("x")
+    [warning, *_] = caplog.messages
+    assert warning.startswith("The database cannot answer: ")
+    assert warning.endswith('database "nowhere" does not exist')
+    assert "hunter2" not in caplog.text
+
+
+async def test_the_log_says_that_no_connection_was_free(database_url: URL, caplog: pytest.LogCaptureFixture) -> None:
+    database = Database(settings_for(database_url, database_pool_size=1, queue_timeout_s=0.1))
+    connection = await database.pool.acquire()
+    with pytest.raises(DatabaseUnavailable):
+        await TaskService(database).create_task("x")
+    assert caplog.messages == ["The database cannot answer: no connection was free within 0.1 s"]
+    database.pool.release(connection)
+    database.close()
+
+
+async def test_the_log_says_what_kept_the_counts_from_being_folded(
+    database: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    database.maintain("SELECT 1 / 0")
+    await asyncio.to_thread(wait_until, lambda: caplog.messages)
+    assert caplog.messages == ["The database was not maintained: division by zero"]
+
+
 def test_readiness_follows_the_database_and_liveness_does_not(
-    api: Api, sql: Sql, live_app: tuple[FastAPI, str]
+    api: Api, sql: Sql, live_app: tuple[FastAPI, str], caplog: pytest.LogCaptureFixture
 ) -> None:
     assert data_of(api.get("/health/ready")) == {"status": "ready"}
     sql("UPDATE alembic_version SET version_num = '0000'")
     assert "schema" in error_of(api.get("/health/ready"), 503)
     sql("DROP TABLE alembic_version")
     assert "schema" in error_of(api.get("/health/ready"), 503)
+    assert [message.partition(", and")[0] for message in caplog.messages] == [
+        "The database has schema revision 0000",
+        'The schema of the database cannot be told: relation "alembic_version" does not exist',
+    ]
     live_app[0].state.database = Database(settings_for(make_url(f"postgresql://x@127.0.0.1:{free_port()}/x")))
     assert "database" in error_of(api.get("/health/ready"), 503)
     assert data_of(api.get("/health"))["status"] == "healthy"

@@ -1,15 +1,18 @@
 """Turns at a task."""
 
 import asyncio
+import logging
 from uuid import UUID, uuid4
 
 import pytest
 
 from src.database.turns import Turns
 from src.exceptions.errors import DatabaseUnavailable
+from src.utils.log import PacedWarnings
 from tests.waiting import PATIENCE_S
 
 TASK = uuid4()
+WARNINGS = PacedWarnings(logging.getLogger(__name__))
 
 
 class Callers:
@@ -46,7 +49,7 @@ async def settle() -> None:
 
 @pytest.fixture
 def turns() -> Turns:
-    return Turns(PATIENCE_S)
+    return Turns(PATIENCE_S, WARNINGS)
 
 
 @pytest.fixture
@@ -122,11 +125,12 @@ async def test_a_caller_who_fails_ends_its_turn(turns: Turns, callers: Callers) 
     assert callers.began == ["a", "b"]
 
 
-async def test_a_turn_that_does_not_come_in_time_is_given_up() -> None:
-    turns = Turns(0.01)
+async def test_a_turn_that_does_not_come_in_time_is_given_up(caplog: pytest.LogCaptureFixture) -> None:
+    turns = Turns(0.01, WARNINGS)
     await turns.begin(TASK)
     with pytest.raises(DatabaseUnavailable):
         await turns.begin(TASK)
+    assert caplog.messages == ["A task could not be changed: other changes of it took 0.01 s"]
     turns.end(TASK)
     assert turns._lines == {}
     await turns.begin(TASK)
