@@ -8,6 +8,7 @@ import pytest
 from tests.client import Api, error_of
 
 ORIGIN = "http://localhost:3000"
+TOO_MANY_FIELDS = "body: must not have more than 100 fields"
 
 
 def post(api: Api, body: bytes) -> httpx.Response:
@@ -24,6 +25,8 @@ def post(api: Api, body: bytes) -> httpx.Response:
         (b'{"title": 1' + b"0" * 5000 + b"}", "body: must not contain numbers out of range"),
         (b'{"title": 0.' + b"1" * 5000 + b"}", "title: must be a string"),
         (b'{"title": "x", "title": "y"}', "body: must not name a field twice"),
+        (b'{"title": "x", ' + b", ".join(b'"%d": 1' % n for n in range(100)) + b"}", TOO_MANY_FIELDS),
+        (b'{"title": {' + b", ".join(b'"%d": 1' % n for n in range(101)) + b"}}", TOO_MANY_FIELDS),
         (b'{"title": "x", "description": {"a": 1, "a": 2}}', "body: must not name a field twice"),
         (b'{"title": ' + b"[" * 10_000 + b"]" * 10_000 + b"}", "body: is nested too deeply"),
         (b'{"a":' * 10_000 + b"1" + b"}" * 10_000, "body: is nested too deeply"),

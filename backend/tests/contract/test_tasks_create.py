@@ -143,6 +143,6 @@ def test_a_field_name_with_a_lone_surrogate_is_refused(api: Api) -> None:
 
 
 def test_of_many_problems_the_first_are_named(api: Api) -> None:
-    error = error_of(post_raw(api, json.dumps({f"field{number}": 1 for number in range(1000)})), 400)
+    error = error_of(post_raw(api, json.dumps({f"field{number}": 1 for number in range(100)})), 400)
     assert error.startswith("title: is required; field0: is not a known field")
     assert len(error) < 200
