@@ -8,6 +8,7 @@ from sqlalchemy import (
     ClauseElement,
     ColumnElement,
     Date,
+    DateTime,
     Select,
     Subquery,
     bindparam,
@@ -71,8 +72,15 @@ def sum_of(count: ColumnElement[int], condition: ColumnElement[bool] | None = No
 
 
 def _weekly_counts() -> ClauseElement:
-    """The tasks created and completed from `first_day` to `last_day`, all completed tasks, all tasks, and the parts."""
-    first_day, last_day = bindparam("first_day", type_=Date()), bindparam("last_day", type_=Date())
+    """The first day of the week of `now`, its tasks created and completed, all completed, all tasks, and the parts.
+
+    Where `now` is null, it is the time that PostgreSQL gives a new task, whatever the clock of this machine says.
+    """
+    now = func.coalesce(bindparam("now", type_=DateTime(timezone=True)), func.now())
+    week = select(cast(func.date_trunc("week", func.timezone("UTC", now)), Date).label("first_day")).cte("week")
+    # Worked out once, and not for each row.
+    first_day = select(week.c.first_day).scalar_subquery()
+    last_day = select(week.c.first_day + literal_column("6")).scalar_subquery()
     part = union_all(
         select(_folded.kind, _folded.count.label("count"), true().label("of_all"), false().label("of_week")).where(
             _is_task(_folded.kind), _folded.day.is_(None)
@@ -91,7 +99,7 @@ def _weekly_counts() -> ClauseElement:
         completed & part.c.of_all,
         created & part.c.of_all,
     )
-    return select(*(sum_of(part.c.count, condition) for condition in wanted), func.count())
+    return select(first_day, *(sum_of(part.c.count, condition) for condition in wanted), func.count())
 
 
 def keep_counted(database: Database, parts: int) -> None:

@@ -1,6 +1,6 @@
 """The audit log: writing it, reading it, and the counts of the dashboard."""
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -14,7 +14,6 @@ from src.services.counting import WEEKLY_COUNTS, keep_counted
 from src.services.history_page import is_far, page_of_history
 from src.utils.cursors import Page, cursor_to
 from src.utils.json_text import JsonText, json_object
-from src.utils.timestamps import utc_now, week_bounds
 
 _history = TaskHistory.__table__.c
 
@@ -83,11 +82,13 @@ class HistoryService:
         )
 
     async def get_weekly_stats(self, now: datetime | None = None) -> JsonText:
-        """Return the counts of the week of `now` (an aware time; default: the present) as JSON of `WeeklyStats`."""
-        start, end = week_bounds(now or utc_now())
-        last_moment = end - timedelta(seconds=1)
-        [row] = await self._database.run(WEEKLY_COUNTS, {"first_day": start.date(), "last_day": last_moment.date()})
-        created_this_week, completed_this_week, total_completed, total_tasks, parts = row
+        """Return the counts of the week of `now` as JSON of `WeeklyStats`.
+
+        `now` is an aware time; by default the present, by the clock of the database.
+        """
+        [row] = await self._database.run(WEEKLY_COUNTS, {"now": now})
+        first_day, created_this_week, completed_this_week, total_completed, total_tasks, parts = row
+        start = datetime.combine(first_day, time(), UTC)
         keep_counted(self._primary, parts)
         stats = WeeklyStats(
             tasks_created_this_week=created_this_week,
@@ -96,6 +97,6 @@ class HistoryService:
             total_incomplete=total_tasks - total_completed,
             total_tasks=total_tasks,
             week_start=start,
-            week_end=last_moment,
+            week_end=start + timedelta(weeks=1, seconds=-1),
         )
         return JsonText(stats.model_dump_json())

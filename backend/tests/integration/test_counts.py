@@ -4,7 +4,7 @@ import random
 import threading
 from collections.abc import Callable
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 from typing import Any
 
 import pytest
@@ -15,7 +15,6 @@ from src.database.statement import Statement
 from src.models import ActionType
 from src.services.counting import WEEKLY_COUNTS
 from src.services.history_page import page_of_history
-from src.utils.timestamps import week_bounds
 from tests.client import Api
 from tests.conftest import Sql, execute, transaction
 from tests.integration.test_migrations import alembic
@@ -96,9 +95,9 @@ def what_the_service_counts(connection: Connection, now: datetime) -> tuple[list
         cursor.execute(statement.sql, parameters)
         return cursor.fetchone()
 
-    monday, next_monday = week_bounds(now)
-    days = {"first_day": monday.date(), "last_day": (next_monday - timedelta(days=1)).date()}
-    *counted, _ = rows(WEEKLY_COUNTS, **days)
+    first_day, *counted, _ = rows(WEEKLY_COUNTS, now=now)
+    monday = datetime.combine(first_day, time(), UTC)
+    assert monday <= now < monday + timedelta(weeks=1)
     counted.append(rows(page_of_history(frozenset({"offset"})), offset=0, limit=1)[0])
     counted += [
         rows(page_of_history(frozenset({"offset", "action_type"})), offset=0, limit=1, action_type=action)[0]
@@ -110,7 +109,7 @@ def what_the_service_counts(connection: Connection, now: datetime) -> tuple[list
             " count(*) FILTER (WHERE completed_at >= :monday AND completed_at < :next_monday),"
             " count(*) FILTER (WHERE is_completed), count(*), (SELECT count(*) FROM task_history) FROM tasks"
         ),
-        {"monday": monday, "next_monday": next_monday},
+        {"monday": monday, "next_monday": monday + timedelta(weeks=1)},
     ).one()
     by_action = [
         connection.scalar(text("SELECT count(*) FROM task_history WHERE action_type = :action"), {"action": action})

@@ -1,7 +1,7 @@
 """HistoryService, and the arithmetic of pages."""
 
 import json
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 from uuid import UUID
 
@@ -123,3 +123,55 @@ async def test_the_week_counted_is_that_of_the_given_moment(history: HistoryServ
     assert next_week.week_start - this_week.week_start == timedelta(weeks=1)
     for stats in (this_week, next_week):
         assert (stats.total_tasks, stats.total_completed, stats.total_incomplete) == (2, 1, 1)
+
+
+def utc(*parts: int) -> datetime:
+    return datetime(*parts, tzinfo=UTC)  # type: ignore[misc, arg-type]
+
+
+@pytest.mark.parametrize("time_zone", ["UTC", "Pacific/Kiritimati", "America/New_York"])
+@pytest.mark.parametrize(
+    ("moment", "monday"),
+    [
+        (utc(2026, 11, 16), utc(2026, 11, 16)),  # The first moment of a week.
+        (utc(2026, 11, 20, 14, 30), utc(2026, 11, 16)),
+        (utc(2026, 11, 22, 23, 59, 59, 999_999), utc(2026, 11, 16)),  # The last one.
+        (utc(2026, 11, 23), utc(2026, 11, 23)),
+        (utc(2026, 1, 1), utc(2025, 12, 29)),  # A Thursday whose week began in the year before.
+        (utc(2024, 12, 31), utc(2024, 12, 30)),
+        (utc(2024, 2, 29), utc(2024, 2, 26)),
+        (utc(2026, 3, 29, 1, 30), utc(2026, 3, 23)),  # Europe's clocks change within this week; UTC's do not.
+        # A Sunday evening in New York.
+        (datetime(2026, 11, 22, 20, 0, tzinfo=timezone(timedelta(hours=-5))), utc(2026, 11, 23)),
+    ],
+)
+async def test_a_week_begins_on_its_monday_and_ends_on_its_sunday_wherever_the_server_is(
+    history: HistoryService, sql: Sql, time_zone: str, moment: datetime, monday: datetime
+) -> None:
+    [(name,)] = sql("SELECT current_database()")
+    sql(f"ALTER DATABASE {name} SET timezone = '{time_zone}'")
+    for at in (monday - timedelta(microseconds=1), monday, monday + timedelta(days=7, microseconds=-1)):
+        sql("INSERT INTO tasks VALUES (gen_random_uuid(), 'x', NULL, false, :at, :at, NULL)", at=at)
+
+    stats = WeeklyStats.model_validate_json(await history.get_weekly_stats(moment))
+
+    assert (stats.week_start, stats.week_end) == (monday, monday + timedelta(days=7, seconds=-1))
+    assert (stats.tasks_created_this_week, stats.total_tasks) == (2, 3)
+
+
+async def test_the_present_week_is_that_of_the_clock_of_the_database(
+    history: HistoryService, tasks: TaskService, sql: Sql
+) -> None:
+    """The database looks for `now()` first where there is one of two weeks later."""
+    [(name,)] = sql("SELECT current_database()")
+    sql(
+        "CREATE SCHEMA later; CREATE FUNCTION later.now() RETURNS timestamptz STABLE LANGUAGE sql"
+        " RETURN pg_catalog.now() + interval '14 days';"
+        f"ALTER DATABASE {name} SET search_path = later, pg_catalog, public"
+    )
+    await tasks.create_task("x")
+
+    stats = WeeklyStats.model_validate_json(await history.get_weekly_stats())
+
+    assert stats.week_start > datetime.now(UTC)
+    assert stats.tasks_created_this_week == 1
