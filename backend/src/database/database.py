@@ -104,7 +104,7 @@ class Database:
         try:
             array, _ = await self._repeat(lambda connection: self._collect(connection, statement), statement.sql, None)
         except NoSpace as error:
-            log.warning("There is no space for a list: %s", error)
+            self.warnings.warn(f"There is no space for a list: {error}")
             raise TooManyLists from error
         assert array is not None, "A read inserts nothing, so it runs into no ids."
         return array
