@@ -11,12 +11,16 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import NamedTuple
+from unittest.mock import patch
 
 import psutil
 from sqlalchemy import URL
+from sqlalchemy.exc import OperationalError
 
 from config import BACKEND
 from main import create_app
@@ -24,7 +28,7 @@ from src.database.embedded import NOT_DURABLE, EmbeddedPostgres
 from src.database.migrate import prepare_schema
 from tests.attacks import ATTACKS
 from tests.client import Api
-from tests.conftest import cluster_dir, execute, serve, settings_for
+from tests.conftest import cluster_dir, execute, serve, settings_for, transaction
 from tests.fuzz import Fuzzer
 from tests.load import Writers, audit
 from tests.model import hold_to_model
@@ -145,12 +149,58 @@ def race_for_a_task(rounds: int) -> Outcome:
         )
 
 
+def disturb_database(rounds: int) -> Outcome:
+    """Rewrite the tables and their indexes, and take every connection that the server has, again and again."""
+    with cluster_dir() as data_dir, EmbeddedPostgres(data_dir, SETTINGS) as postgres:
+        with (
+            running(MAIN, BACKEND, DATABASE_URL=environment_of(postgres.url), **PATIENT) as (service, _),
+            Writers(f"http://127.0.0.1:{service.port}") as writers,
+        ):
+            for _ in range(rounds):
+                for statement in (
+                    "VACUUM FULL tasks, task_history",
+                    "REINDEX TABLE tasks",
+                    "REINDEX TABLE task_history",
+                ):
+                    execute(postgres.url, statement)
+                with ExitStack() as stack:
+                    with suppress(OperationalError):
+                        while True:
+                            stack.enter_context(transaction(postgres.url, "SELECT 1"))
+                    writers.wait_for_changes(CHANGES)
+        return _outcome(postgres.url, writers, broken=len(writers.broken))
+
+
+def step_clock(rounds: int) -> Outcome:
+    """Let the clock of the database step forth and back by ten minutes, again and again (needs `faketime`)."""
+    [library] = Path("/usr/lib").glob("*/faketime/libfaketime.so.1")
+    with TemporaryDirectory() as directory, cluster_dir() as data_dir:
+        step = Path(directory, "step")
+        # PostgreSQL may run as another account.
+        step.parent.chmod(0o755)
+        step.write_text("+0m")
+        faked = {"LD_PRELOAD": str(library), "FAKETIME_TIMESTAMP_FILE": str(step), "FAKETIME_NO_CACHE": "1"}
+        with ExitStack() as stack:
+            # Of the server alone.
+            with patch.dict(os.environ, faked):
+                postgres = stack.enter_context(EmbeddedPostgres(data_dir, SETTINGS))
+            with _service(postgres.url) as service, Writers(f"http://127.0.0.1:{service.port}") as writers:
+                for turn in range(rounds):
+                    step.write_text(("+10m", "-10m")[turn % 2])
+                    writers.wait_for_changes(CHANGES)
+                [row] = execute(postgres.url, "SELECT extract(epoch FROM clock_timestamp()) AS now")
+                assert abs(float(row.now) - time.time()) > 300, "The clock has not stepped."
+            return _outcome(postgres.url, writers, broken=len(writers.broken))
+
+
 CHECKS: list[tuple[str, Callable[[int], Outcome], int]] = [
     ("immediate restarts of the database", restart_database, 50),
     ("immediate restarts behind PgBouncer", partial(restart_database, through_pgbouncer=True), 50),
     ("kill -9 of the service", kill_service, 100),
     ("SIGTERM of the service", terminate_service, 50),
     ("1,000 racing callers of one task", race_for_a_task, 10),
+    ("VACUUM FULL, REINDEX, no connections", disturb_database, 20),
+    ("steps of the clock by ten minutes", step_clock, 20),
 ]
 
 
