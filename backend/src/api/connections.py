@@ -26,7 +26,7 @@ class Refusal(StrEnum):
 
     TOO_MANY = "too many connections"
     NOT_HTTP = "not HTTP"
-    TOO_LARGE = "header section or trailers too large"
+    TOO_LARGE = "request too large"
     NO_REQUEST = "no request in time"
     NO_BODY = "body stopped coming"
     NOT_READ = "answer not read"

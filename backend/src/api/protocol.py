@@ -20,7 +20,7 @@ from src.utils.response import failure
 # machine a caller may need some time to do so.
 _FIRST_REQUEST_TIMEOUT_S = 3.0
 # How long a caller may not read when the service stops.
-_LAST_WRITE_TIMEOUT_S = 2.0
+_LAST_WRITE_TIMEOUT_S = 1.0
 
 # The smallest chunk has one byte of a body, and five around it.
 _FRAMING_BYTES_PER_BYTE = 8
@@ -139,10 +139,8 @@ class PatientProtocol(HttpToolsProtocol):
     def _limit_arrival(self) -> None:
         if self._has_headers:
             self._arrival_deadline = self.loop.time() + self._limits.body_timeout_s
-        if self._arrived_bytes > self._limits.header_bytes:
+        if self._arrived_bytes > self._limits.header_bytes or self._ignored_bytes > _IGNORED_BODY_BYTES:
             self.end(Refusal.TOO_LARGE)
-        elif self._ignored_bytes > _IGNORED_BODY_BYTES:
-            self.transport.abort()
 
     def _is_too_large(self) -> bool:
         """Whether the header section that has just been parsed is; what was counted so far may be more than it."""
@@ -188,6 +186,10 @@ class PatientProtocol(HttpToolsProtocol):
         self._arrived_bytes = 0
         self._arrival_deadline = math.inf
         self._connections.serve(self)
+        if not self._is_serving():
+            # It was answered before its body was there, and uvicorn has forgotten since that it is idle.
+            self._arrival_deadline = self.loop.time() + self._limits.header_timeout_s
+            self._connections.wait(self)
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         self._served = cycle

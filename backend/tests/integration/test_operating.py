@@ -107,8 +107,8 @@ def test_the_pool_and_the_repeats_are_measured(database_url: URL, sql: Sql) -> N
         _,
         api,
     ):
-        task = api.create_task()
-        threads = [threading.Thread(target=api.complete_task, args=[task["id"]]) for _ in range(3)]
+        tasks = [api.create_task() for _ in range(3)]
+        threads = [threading.Thread(target=api.complete_task, args=[task["id"]]) for task in tasks]
         with transaction(database_url, "LOCK TABLE tasks"):
             for thread in threads:
                 thread.start()
