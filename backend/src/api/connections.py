@@ -8,6 +8,7 @@ import asyncio
 import logging
 import resource
 from collections import Counter
+from contextlib import suppress
 from enum import StrEnum
 from typing import NamedTuple, Protocol, Self
 
@@ -47,10 +48,8 @@ class Limits(NamedTuple):
 
         A caller may need a second descriptor, for the temporary file of a list.
         """
-        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-        if soft != hard:
-            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-        possible = (hard - _OTHER_DESCRIPTORS - 2 * settings.database_pool_size) // 2
+        others = _OTHER_DESCRIPTORS + 2 * settings.database_pool_size
+        possible = (_descriptors(others + 2 * settings.max_connections) - others) // 2
         return cls(
             max(1, min(settings.max_connections, possible)),
             settings.max_header_bytes,
@@ -58,6 +57,19 @@ class Limits(NamedTuple):
             settings.body_timeout_s,
             settings.write_timeout_s,
         )
+
+
+def _descriptors(wanted: int) -> int:
+    """Let the process open `wanted` files, or as many as it may, and return how many these are."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY or soft >= wanted:
+        return wanted
+    possible = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    # macOS has a limit of its own below one that is infinite.
+    with suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (possible, hard))
+        return possible
+    return soft
 
 
 class Connection(Protocol):
