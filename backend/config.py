@@ -136,7 +136,10 @@ class Settings(BaseSettings):
         15.0, ge=0.001, le=3600, description="How long a statement, or its wait for a lock, may last."
     )
     start_timeout_s: float = Field(
-        30.0, ge=0, le=3600, description="How long the start waits for a database that is not there."
+        30.0,
+        ge=0,
+        le=3600,
+        description="How long the start waits for a database that is not there, a migration for what others use.",
     )
     auto_migrate: bool = Field(
         default=True,

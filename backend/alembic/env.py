@@ -1,8 +1,14 @@
 """Runs migrations, for the command line and for `src.database.migrate`."""
 
+import logging
+import random
+import time
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack
+from typing import Any
 
 from alembic.util import CommandError
+from psycopg2.errors import DeadlockDetected, LockNotAvailable
 from sqlalchemy import Connection, NullPool, create_engine, text
 from sqlalchemy.exc import OperationalError
 
@@ -13,25 +19,111 @@ from src.database.base import Base
 from src.database.embedded_programs import EmbeddedPostgresError
 from src.database.provision import provided_database
 
-# A migration that waited longer for a table would hold up every request behind it.
-LOCK_TIMEOUT_S = 15
+log = logging.getLogger(__name__)
+
+# How long others may go on before a migration tries anew to lock what they use.
+SHORTEST_PAUSE_S, LONGEST_PAUSE_S = 0.2, 0.6
 # Any number will do, as long as nothing else takes an advisory lock on it.
 ADVISORY_LOCK = 20_261_120
 
+# How long to wait for the first lock, in milliseconds: long enough for PostgreSQL to have an autovacuum give way,
+# which it does when it looks for a deadlock, and short enough for those who have to wait meanwhile.
+FIRST_LOCK_TIMEOUT_MS = 1500
 
-def migrate(connection: Connection) -> None:
+# Those of the models, and what an earlier schema has beside them. Other tables of the database are not ours.
+TABLES = [*Base.metadata.tables, "count_changes"]
+EXISTING_TABLES = text(
+    "SELECT relname, quote_ident(nspname) || '.' || quote_ident(relname) AS qualified"
+    " FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace"
+    " WHERE nspname = current_schema() AND relname = ANY (:tables) AND relkind IN ('r', 'p', 'v')"
+    " ORDER BY relkind = 'v', relname <> :first, relname <> 'tasks'"
+)
+# Of each, so that all of them take half of the deadlock_timeout at most. Zero would be no limit.
+OTHER_LOCK_TIMEOUT = text(
+    "SELECT set_config('lock_timeout', greatest(1, floor(extract(epoch FROM least("
+    "current_setting('deadlock_timeout')::interval, '1 second')) * 1000 / 2 / :tables))::text, true)"
+)
+
+Plan = Callable[..., Iterable[Any]]
+
+
+class TableInUse(Exception):
+    """A lock on a table was not granted in time."""
+
+    def __init__(self, table: str) -> None:
+        super().__init__(f"The table {table} is in use")
+        self.table = table
+
+
+def migrate(connection: Connection, patience_s: float) -> None:
     """Migrate in one transaction: the schema changes as a whole or not at all.
+
+    Where a lock is not granted in time, the transaction is undone, so that whoever waits for it can go on,
+    and tried again. Raises `CommandError` when that has not helped for `patience_s`.
+    """
+    context.configure(connection=connection)
+    plan: Plan = context.get_context().opts["fn"]
+    deadline = time.monotonic() + patience_s
+    first = ""
+    is_waiting = False
+    while True:
+        try:
+            with connection.begin():
+                attempt(connection, plan, first)
+            return
+        except TableInUse as error:
+            # The next time, it is waited for with nothing locked.
+            first, reason = error.table, str(error)
+        except OperationalError as error:
+            if not isinstance(error.orig, LockNotAvailable | DeadlockDetected):
+                raise
+            reason = "Another migration is running, or something that is no table is in use"
+        if time.monotonic() > deadline:
+            raise CommandError(f"{reason}; nothing was migrated within {patience_s:g} s.")
+        if not is_waiting:
+            log.warning("%s; the migration waits for %g s at most", reason, patience_s)
+            is_waiting = True
+        time.sleep(random.uniform(SHORTEST_PAUSE_S, LONGEST_PAUSE_S))  # noqa: S311  # No secret.
+
+
+def attempt(connection: Connection, plan: Plan, first: str) -> None:
+    """Run what `plan` says, if it says anything, with every table locked, `first` before the others.
 
     The advisory lock lets one of several processes that start at once do the work; the others then
     find it done. It ends with the transaction, so it holds through a transaction pooler too.
     """
-    with connection.begin():
-        # Each statement sees what was committed before it, and not only before the wait for the lock.
-        connection.execute(text("SET TRANSACTION ISOLATION LEVEL READ COMMITTED"))
-        connection.execute(text(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT_S}s'"))
-        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": ADVISORY_LOCK})
-        context.configure(connection=connection, target_metadata=Base.metadata)
-        context.run_migrations()
+    # Each statement sees what was committed before it, and not only before the wait for the lock.
+    connection.execute(text("SET TRANSACTION ISOLATION LEVEL READ COMMITTED"))
+    connection.execute(text(f"SET LOCAL lock_timeout = {FIRST_LOCK_TIMEOUT_MS}"))
+    connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": ADVISORY_LOCK})
+
+    def steps(heads: Any, migration_context: Any) -> Iterable[Any]:
+        planned = list(plan(heads, migration_context))
+        if planned:
+            lock_tables(connection, first)
+        return planned
+
+    context.configure(connection=connection, target_metadata=Base.metadata, fn=steps)
+    context.run_migrations()
+
+
+def lock_tables(connection: Connection, first: str) -> None:
+    """Lock every table, so that a migration needs no lock later for which somebody can make it wait.
+
+    While it waits for its first one, it has none, so nobody waits for it. Then it waits for the others
+    for less time than passes before PostgreSQL looks for a deadlock. So of a migration and a writer who
+    wait for each other it is the migration that gives up. Raises `TableInUse`.
+    """
+    tables = connection.execute(EXISTING_TABLES, {"tables": TABLES, "first": first}).all()
+    for place, table in enumerate(tables):
+        if place == 1:
+            connection.execute(OTHER_LOCK_TIMEOUT, {"tables": len(tables)})
+        try:
+            connection.execute(text(f"LOCK TABLE {table.qualified}"))
+        except OperationalError as error:
+            if isinstance(error.orig, LockNotAvailable):
+                raise TableInUse(table.relname) from error
+            raise
 
 
 if context.is_offline_mode():
@@ -39,7 +131,7 @@ if context.is_offline_mode():
     with context.begin_transaction():
         context.run_migrations()
 elif (given := context.config.attributes.get("connection")) is not None:
-    migrate(given)
+    migrate(given, context.config.attributes["patience_s"])
 else:
     with ExitStack() as stack:
         try:
@@ -50,4 +142,4 @@ else:
             raise CommandError(str(error)) from error
         except OperationalError as error:
             raise CommandError(f"The database cannot be used: {str(error.orig).strip()}") from error
-        migrate(own)
+        migrate(own, settings.start_timeout_s)

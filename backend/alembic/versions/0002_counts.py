@@ -119,7 +119,6 @@ TRIGGER_FUNCTIONS = {
     """,
 }
 
-# In the order in which a write takes its locks, so that a migration and a write do not deadlock.
 TRIGGERS = {
     ("tasks", "count_insert"): "AFTER INSERT ON tasks REFERENCING NEW TABLE AS changed"
     " FOR EACH STATEMENT EXECUTE FUNCTION count_tasks()",

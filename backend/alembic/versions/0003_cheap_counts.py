@@ -220,9 +220,6 @@ VISIBLE_CHARACTER = (
 
 
 def upgrade() -> None:
-    # No write is under way, and no more than one at a time has to wait, in the order in which writes take these.
-    op.execute("LOCK TABLE tasks IN SHARE ROW EXCLUSIVE MODE")
-    op.execute("LOCK TABLE task_history IN SHARE ROW EXCLUSIVE MODE")
     _revision_0002().drop_counting()
     op.drop_table("count_changes")
 

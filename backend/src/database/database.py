@@ -11,11 +11,11 @@ import psycopg2
 
 from config import Settings
 from src.database.connection import Connection, Rows
-from src.database.faults import is_transient, is_unavailable, is_unique_violation, reason_of
+from src.database.faults import is_schema_outdated, is_transient, is_unavailable, is_unique_violation, reason_of
 from src.database.pool import Pool
 from src.database.statement import LongStatement, Statement
 from src.database.turns import Turns
-from src.exceptions.errors import DatabaseUnavailable, TooManyLists
+from src.exceptions.errors import DatabaseUnavailable, SchemaOutdated, TooManyLists
 from src.utils.json_text import JsonFile, NoSpace, Space
 from src.utils.log import PacedWarnings
 from src.utils.metrics import repeated_statements
@@ -45,7 +45,7 @@ class Database:
 
     Every method raises `DatabaseUnavailable` when no connection is free within `queue_timeout_s`,
     when the database is not back within `repeat_budget_s`, and when it ends the statement after
-    `statement_timeout_s`.
+    `statement_timeout_s`; and `SchemaOutdated` when it has not the schema of this code.
     """
 
     def __init__(self, settings: Settings, pool_name: str = "primary") -> None:
@@ -164,6 +164,9 @@ class Database:
             except psycopg2.Error as error:
                 if failure is not None and is_unique_violation(error):
                     return None, True
+                if is_schema_outdated(error):
+                    self.warnings.warn(f"The database has not the schema of this code: {reason_of(error)}")
+                    raise SchemaOutdated from error
                 if not is_unavailable(error):
                     raise
                 failure = error

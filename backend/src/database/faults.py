@@ -16,6 +16,9 @@ _UNAVAILABLE = ("53", "57", "55P03")
 
 _UNIQUE_VIOLATION = "23505"
 
+# A table, a column, a function or a schema is missing, or a table is of another kind.
+_SCHEMA_OUTDATED = ("42P01", "42703", "42883", "3F000", "42809")
+
 
 def reason_of(error: Exception) -> str:
     """Return the first line of what PostgreSQL, libpq or this service says of a failure, for the log.
@@ -40,6 +43,11 @@ def is_transient(error: psycopg2.Error) -> bool:
 def is_unavailable(error: psycopg2.Error) -> bool:
     """Tell whether the database, and not the statement, is at fault."""
     return is_transient(error) or (error.pgcode or "").startswith(_UNAVAILABLE)
+
+
+def is_schema_outdated(error: psycopg2.Error) -> bool:
+    """Tell whether the database has not the schema that the statement is for."""
+    return error.pgcode in _SCHEMA_OUTDATED
 
 
 def is_unique_violation(error: psycopg2.Error) -> bool:

@@ -8,6 +8,7 @@ import psycopg2
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from alembic.util import CommandError
 from sqlalchemy import URL, Connection, Engine, NullPool, create_engine, text
 from sqlalchemy.exc import DBAPIError
 
@@ -29,9 +30,9 @@ def prepare_schema(settings: Settings) -> None:
     """Make sure that the database has the schema of this code.
 
     With AUTO_MIGRATE an outdated schema is migrated; of several processes that start at once, one
-    does it. A database that is not there yet is waited for, `start_timeout_s` at most. Raises
-    `ConfigurationError` when the database cannot be used, when its schema is outdated and
-    AUTO_MIGRATE is off, and when its schema is newer than this code.
+    does it. A database that is not there yet is waited for, `start_timeout_s` at most, and so are
+    tables that somebody uses. Raises `ConfigurationError` when the database cannot be used, when its
+    schema is outdated and AUTO_MIGRATE is off, and when its schema is newer than this code.
     """
     engine = _engine(settings.require_database_url(), settings)
     deadline = time.monotonic() + settings.start_timeout_s
@@ -39,7 +40,7 @@ def prepare_schema(settings: Settings) -> None:
     while True:
         try:
             with engine.connect() as connection:
-                return _prepare(connection, settings.auto_migrate)
+                return _prepare(connection, settings)
         except DBAPIError as error:
             reason = _reason(error)
             if (
@@ -102,7 +103,7 @@ def _scripts() -> ScriptDirectory:
     return ScriptDirectory.from_config(Config(BACKEND / "alembic.ini"))
 
 
-def _prepare(connection: Connection, auto_migrate: bool) -> None:
+def _prepare(connection: Connection, settings: Settings) -> None:
     encoding = connection.scalar(text("SHOW server_encoding"))
     if encoding != "UTF8":
         raise ConfigurationError(f"The database must have the encoding UTF8, to hold any text; it has {encoding}.")
@@ -114,12 +115,15 @@ def _prepare(connection: Connection, auto_migrate: bool) -> None:
         raise ConfigurationError(
             f"The database has schema revision {current}, which is newer than this code; run the newer code."
         )
-    if not auto_migrate:
+    if not settings.auto_migrate:
         raise ConfigurationError(
             "The database schema is outdated and AUTO_MIGRATE is off; set it to true for one start,"
             " or run `cd backend && ../.venv/bin/alembic upgrade head`."
         )
     log.info("Migrating the schema from revision %s to %s", current, _head())
     config = Config(BACKEND / "alembic.ini")
-    config.attributes["connection"] = connection
-    command.upgrade(config, "head")
+    config.attributes |= {"connection": connection, "patience_s": settings.start_timeout_s}
+    try:
+        command.upgrade(config, "head")
+    except CommandError as error:
+        raise ConfigurationError(str(error)) from error

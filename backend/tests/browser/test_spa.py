@@ -80,7 +80,7 @@ def test_the_script_reads_what_it_did_wrong(
 
 
 def test_the_script_reads_of_a_crash(call: Call, sql: Sql) -> None:
-    sql("ALTER TABLE tasks RENAME TO elsewhere")
+    sql("ALTER TABLE tasks RENAME TO elsewhere; CREATE VIEW tasks AS SELECT * FROM elsewhere WHERE 1 / 0 = 1")
     seen = call("/tasks")
     assert (seen["status"], seen["answer"]["error"]) == (500, "Something went wrong on our side")
     assert seen["exposed"]["x-request-id"] == "from-the-page"

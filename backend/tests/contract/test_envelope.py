@@ -130,7 +130,7 @@ def test_a_body_of_64_kib_is_read(api: Api) -> None:
 
 
 def test_a_crash_is_a_500_without_a_word_of_internals(api: Api, sql: Sql) -> None:
-    sql("ALTER TABLE tasks RENAME TO elsewhere")
+    sql("ALTER TABLE tasks RENAME TO elsewhere; CREATE VIEW tasks AS SELECT * FROM elsewhere WHERE 1 / 0 = 1")
 
     response = api.get("/tasks", headers={"Origin": ORIGIN})
 

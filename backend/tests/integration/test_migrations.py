@@ -1,25 +1,31 @@
 """The schema: made by Alembic, in agreement with the models, and brought up to date at start."""
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import URL, NullPool, create_engine, make_url
+from sqlalchemy import URL, NullPool, create_engine, make_url, text
 
 import src.models
 from config import BACKEND, ConfigurationError
 from src.database import migrate
 from src.database.base import Base
 from src.database.migrate import prepare_schema
-from tests.conftest import Sql, execute, settings_for
+from src.exceptions.errors import SchemaOutdated
+from tests.client import Api, data_of, error_of
+from tests.conftest import Sql, execute, settings_for, transaction
+from tests.load import Writers, audit
 from tests.service import free_port
+from tests.waiting import wait_until
 
 TABLE_NAMES = {"tasks", "task_history", "counts", "counted", "late_entries", "task_count_changes"}
 TABLES = ", ".join(f"'{name}'::regclass" for name in TABLE_NAMES)
@@ -33,11 +39,11 @@ DEFINITIONS = {
 }
 
 
-def alembic(url: URL, *arguments: str) -> subprocess.CompletedProcess[str]:
+def alembic(url: URL, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "alembic", *arguments],
         cwd=BACKEND,
-        env={**os.environ, "DATABASE_URL": url.render_as_string(hide_password=False)},
+        env={**os.environ, "DATABASE_URL": url.render_as_string(hide_password=False), **environment},
         capture_output=True,
         text=True,
         check=False,
@@ -126,6 +132,103 @@ def test_of_many_that_start_at_once_one_migrates(empty_database: Callable[[], UR
         started = [threads.submit(run_python, url, "prepare_schema(load_settings())") for _ in range(4)]
     assert [process.result().stderr for process in started] == [""] * 4
     assert execute(url, "SELECT version_num FROM alembic_version") == [("0003",)]
+
+
+def lock(*tables: str, mode: str = "ROW EXCLUSIVE") -> str:
+    """SQL that locks tables, one after the other, as writers do."""
+    return "; ".join(f"LOCK TABLE {table} IN {mode} MODE" for table in tables)
+
+
+def waits_for(sql: Sql, table: str, mode: str) -> bool:
+    """Tell whether somebody waits for a lock on `table`."""
+    waiting = "SELECT FROM pg_locks WHERE relation = cast(:table AS regclass) AND mode = :mode AND NOT granted"
+    return sql(waiting, table=table, mode=f"{mode}Lock") != []
+
+
+def test_the_schema_goes_down_and_up_while_callers_change_tasks(api: Api, database_url: URL) -> None:
+    with Writers(str(api.base_url)) as writers:
+        for revision in ("0002", "head", "0001", "head") * 2:
+            writers.wait_for_changes(20)
+            migrated = alembic(database_url, "upgrade" if revision == "head" else "downgrade", revision)
+            assert migrated.returncode == 0, migrated.stderr
+        writers.wait_for_changes(20)
+    assert (writers.errors, writers.broken) == ([], [])
+    assert not any(audit(database_url, writers.acknowledged))
+
+
+@pytest.mark.parametrize("revision", ["0002", "0001"])
+def test_of_a_writer_and_a_migration_that_wait_for_each_other_the_migration_gives_way(
+    database_url: URL, sql: Sql, revision: str
+) -> None:
+    for migration in (("downgrade", revision), ("upgrade", "head")):
+        writer, other = ExitStack(), ExitStack()
+        with ThreadPoolExecutor(2) as threads, writer, other:
+            connection = writer.enter_context(create_engine(database_url, poolclass=NullPool).begin())
+            connection.execute(text(lock("task_history")))
+            other.enter_context(transaction(database_url, lock("tasks")))
+            migrating = threads.submit(alembic, database_url, *migration)
+            wait_until(lambda: waits_for(sql, "tasks", "AccessExclusive"))
+            writing = threads.submit(connection.execute, text(lock("tasks")))
+            wait_until(lambda: waits_for(sql, "tasks", "RowExclusive"))
+            # Now the migration gets `tasks`, and waits for `task_history`.
+            other.close()
+            writing.result()
+            writer.close()
+            assert migrating.result().returncode == 0, migrating.result().stderr
+
+
+def test_a_migration_that_waits_for_long_says_for_what_and_changes_nothing(database_url: URL, sql: Sql) -> None:
+    assert alembic(database_url, "downgrade", "0002").returncode == 0
+    before = sql(DEFINITIONS["columns"].replace(TABLES, "'counts'::regclass"))
+    with transaction(database_url, lock("counts", mode="ACCESS SHARE")):
+        sentence = "The table counts is in use; nothing was migrated within 1 s."
+        with pytest.raises(ConfigurationError, match=f"^{re.escape(sentence)}$"):
+            prepare_schema(settings_for(database_url, start_timeout_s=1))
+        by_hand = alembic(database_url, "upgrade", "head", START_TIMEOUT_S="1")
+        assert by_hand.returncode != 0
+        assert by_hand.stdout.splitlines() == [f"FAILED: {sentence}"]
+        assert by_hand.stderr == "The table counts is in use; the migration waits for 1 s at most\n"
+    assert sql(DEFINITIONS["columns"].replace(TABLES, "'counts'::regclass")) == before
+    prepare_schema(settings_for(database_url))
+
+
+@pytest.mark.parametrize("arguments", [("check",), ("current",), ("upgrade", "head")])
+def test_a_command_that_changes_nothing_waits_for_no_table(database_url: URL, arguments: tuple[str, ...]) -> None:
+    with transaction(database_url, lock(*TABLE_NAMES)):
+        done = alembic(database_url, *arguments, START_TIMEOUT_S="0")
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_tables_of_others_are_left_alone(database_url: URL, sql: Sql) -> None:
+    sql("CREATE TABLE theirs (); CREATE SCHEMA elsewhere; CREATE TABLE elsewhere.tasks ()")
+    with transaction(database_url, lock("theirs", "elsewhere.tasks")):
+        for arguments in (("downgrade", "0002"), ("upgrade", "head")):
+            assert alembic(database_url, *arguments, START_TIMEOUT_S="0").returncode == 0
+
+
+def test_without_its_schema_every_endpoint_answers_503_until_it_is_back(api: Api, database_url: URL) -> None:
+    task = api.create_task()
+    path = f"/tasks/{task['id']}"
+    requests = [("PUT", path), ("PATCH", f"{path}/complete"), ("PATCH", f"{path}/incomplete"), ("GET", path)]
+    requests += [("GET", "/tasks"), ("GET", "/tasks?limit=10"), ("GET", "/history"), ("GET", "/stats/weekly")]
+    requests += [("GET", f"/history?task_id={task['id']}"), ("POST", "/tasks"), ("GET", "/health/ready")]
+    requests.append(("DELETE", path))
+    for method, where in requests:
+        # What a connection has prepared is there still when the tables are not.
+        assert api.request(method, where, json={"title": "Other"}).is_success
+
+    assert alembic(database_url, "downgrade", "base").returncode == 0
+    for method, where in requests:
+        response = api.request(method, where, json={"title": "Other"})
+        assert error_of(response, 503) == SchemaOutdated.message, where
+        assert int(response.headers["Retry-After"]) > 0
+
+    assert alembic(database_url, "upgrade", "head").returncode == 0
+    assert api.list_tasks() == []
+    assert api.history()["items"] == []
+    api.create_task()
+    assert api.stats()["total_tasks"] == 1
+    assert data_of(api.get("/health/ready"))
 
 
 def run_python(url: URL, statement: str) -> subprocess.CompletedProcess[str]:
