@@ -16,12 +16,13 @@ from alembic import command
 from config import BACKEND, ConfigurationError, Settings
 from src.database.database import Database
 from src.database.faults import is_transient, reason_of
+from src.database.guards import OFF_AND_MISSING, what_fails
 from src.database.statement import Statement
 from src.exceptions.errors import SchemaOutdated
 
 log = logging.getLogger(__name__)
 
-_REVISION = Statement(text("SELECT version_num FROM alembic_version"))
+_STATE = Statement(text(f"SELECT version_num, guards.* FROM alembic_version, ({OFF_AND_MISSING}) AS guards"))  # noqa: S608
 _PAUSE_S = 0.5
 _REPORT_INTERVAL_S = 5.0
 
@@ -32,7 +33,8 @@ def prepare_schema(settings: Settings) -> None:
     With AUTO_MIGRATE an outdated schema is migrated; of several processes that start at once, one
     does it. A database that is not there yet is waited for, `start_timeout_s` at most, and so are
     tables that somebody uses. Raises `ConfigurationError` when the database cannot be used, when its
-    schema is outdated and AUTO_MIGRATE is off, and when its schema is newer than this code.
+    schema is outdated and AUTO_MIGRATE is off, when its schema is newer than this code, and when a
+    trigger that guards the data is off.
     """
     engine = _engine(settings.require_database_url(), settings)
     deadline = time.monotonic() + settings.start_timeout_s
@@ -70,18 +72,22 @@ def check_replica(settings: Settings) -> None:
 
 
 async def require_current_schema(database: Database) -> None:
-    """Raise `SchemaOutdated` when the database has another schema, `DatabaseUnavailable` when it has no answer.
+    """Raise `SchemaOutdated` when the schema is another one or unguarded, `DatabaseUnavailable` when it has no answer.
 
     A probe wants to know how it is now, so nothing is repeated.
     """
     try:
-        rows = await database.run(_REVISION, repeat_budget_s=0)
+        rows = await database.run(_STATE, repeat_budget_s=0)
     except psycopg2.Error as error:
         database.warnings.warn(f"The schema of the database cannot be told: {reason_of(error)}")
         raise SchemaOutdated from error
-    if rows != [(_head(),)]:
-        found = ", ".join(revision for (revision,) in rows) or "none"
+    found = ", ".join(revision for revision, *_ in rows) or "none"
+    if found != _head():
         database.warnings.warn(f"The database has schema revision {found}, and not {_head()}")
+        raise SchemaOutdated
+    [(_, *failing_guards)] = rows
+    if fault := what_fails(*failing_guards):
+        database.warnings.warn(fault)
         raise SchemaOutdated
 
 
@@ -109,8 +115,13 @@ def _prepare(connection: Connection, settings: Settings) -> None:
         raise ConfigurationError(f"The database must have the encoding UTF8, to hold any text; it has {encoding}.")
     current = MigrationContext.configure(connection).get_current_revision()
     connection.rollback()
-    if current == _head():
-        return
+    if current != _head():
+        _migrate(connection, current, settings)
+    if fault := what_fails(*connection.execute(text(OFF_AND_MISSING)).one()):
+        raise ConfigurationError(fault)
+
+
+def _migrate(connection: Connection, current: str | None, settings: Settings) -> None:
     if current not in (None, *(script.revision for script in _scripts().walk_revisions())):
         raise ConfigurationError(
             f"The database has schema revision {current}, which is newer than this code; run the newer code."

@@ -19,6 +19,7 @@ import src.models
 from config import BACKEND, ConfigurationError
 from src.database import migrate
 from src.database.base import Base
+from src.database.guards import GUARDS
 from src.database.migrate import prepare_schema
 from src.exceptions.errors import SchemaOutdated
 from tests.client import Api, data_of, error_of
@@ -229,6 +230,38 @@ def test_without_its_schema_every_endpoint_answers_503_until_it_is_back(api: Api
     api.create_task()
     assert api.stats()["total_tasks"] == 1
     assert data_of(api.get("/health/ready"))
+
+
+def test_the_guards_that_are_checked_are_those_that_the_migrations_make(sql: Sql) -> None:
+    made = sql("SELECT tgname, tgrelid::regclass::text FROM pg_trigger WHERE NOT tgisinternal AND tgenabled = 'A'")
+    assert sorted(made) == sorted(GUARDS.items())
+
+
+@pytest.mark.parametrize(
+    ("broken", "sentence"),
+    [
+        # As a restore of the data alone leaves them.
+        ("ALTER TABLE task_history DISABLE TRIGGER ALL; ALTER TABLE task_history ENABLE TRIGGER ALL", "not always on"),
+        ("ALTER TABLE task_history DISABLE TRIGGER refuse_truncate", "not always on: refuse_truncate on task_history;"),
+        ("ALTER TABLE tasks ENABLE REPLICA TRIGGER count_change", "not always on: count_change on tasks;"),
+        ("DROP TRIGGER refuse_change ON task_history", "missing: refuse_change on task_history;"),
+    ],
+)
+def test_a_guard_that_is_off_is_noticed_and_how_to_bring_it_back_is_said(
+    api: Api, database_url: URL, sql: Sql, caplog: pytest.LogCaptureFixture, broken: str, sentence: str
+) -> None:
+    sql(broken)
+    for auto_migrate in (True, False):
+        with pytest.raises(ConfigurationError, match=f"^Triggers are {sentence}") as refused:
+            prepare_schema(settings_for(database_url, auto_migrate=auto_migrate))
+    assert error_of(api.get("/health/ready"), 503) == SchemaOutdated.message
+    assert str(refused.value) in caplog.text
+
+    if "DROP" not in broken:
+        _, _, commands = str(refused.value).partition("run: ")
+        sql(commands)
+        prepare_schema(settings_for(database_url, auto_migrate=False))
+        assert data_of(api.get("/health/ready"))
 
 
 def run_python(url: URL, statement: str) -> subprocess.CompletedProcess[str]:
