@@ -220,11 +220,14 @@ def _print_starts(rounds: int) -> None:
 
 
 def _print_price_of_counts(database: URL, tasks: int, rounds: int, seconds: int) -> None:
-    """Print how many writes the database takes with the counts, of those that it takes without."""
+    """Print how many writes the database takes with the counts, of those that it takes without.
+
+    One trigger notes late entries for the counts and refuses entries, so both are in it.
+    """
     triggers = execute(
         database,
         "SELECT tgrelid::regclass::text AS table, tgname AS name FROM pg_trigger"
-        " WHERE (tgname LIKE 'count\\_%' OR tgname = 'note_late_entry') AND NOT tgisinternal",
+        " WHERE (tgname LIKE 'count\\_%' OR tgname = 'check_entry') AND NOT tgisinternal",
     )
     rates: dict[tuple[Work, str], list[float]] = defaultdict(list)
     statements = statements_of_service()

@@ -13,7 +13,7 @@ from sqlalchemy import URL
 from benchmarks.load import TASK_ID
 from src.database.embedded import EmbeddedPostgres
 from src.database.migrate import prepare_schema
-from tests.conftest import execute, settings_for
+from tests.conftest import AS_REPLICA, execute, settings_for
 
 TASKS_AT_A_TIME = 10_000
 
@@ -26,6 +26,7 @@ TASKS = f"""
         LATERAL (SELECT now() - interval '365 days' * (1 - number::float / :tasks) AS at) AS moment
 """
 ENTRIES = f"""
+    {AS_REPLICA}
     INSERT INTO task_history (history_id, task_id, action_type, description, timestamp)
     SELECT gen_random_uuid(), {TASK_ID.format("number / 10")},
         (ARRAY['CREATED', 'UPDATED', 'COMPLETED', 'INCOMPLETED', 'UPDATED',

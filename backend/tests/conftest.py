@@ -32,6 +32,9 @@ from tests.client import Api
 
 Sql = Callable[..., Sequence[Row[Any]]]
 
+# Before SQL that inserts entries of any time, and of tasks that never were: as those who restore them do.
+AS_REPLICA = "SET session_replication_role = replica; "
+
 
 def settings_for(url: URL, **overrides: Any) -> Settings:
     """The default settings on the database at `url`, whatever this machine's environment says."""

@@ -8,9 +8,9 @@ from collections.abc import Iterable
 
 # What each does, the migrations say.
 GUARDS = {
+    "check_entry": "task_history",
     "count_change": "tasks",
     "count_truncate": "tasks",
-    "note_late_entry": "task_history",
     "refuse_change": "task_history",
     "refuse_truncate": "task_history",
 }

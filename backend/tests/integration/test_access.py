@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Iterator
 
 import pytest
+from psycopg2.errors import RestrictViolation
 from sqlalchemy import URL
 from sqlalchemy.exc import DBAPIError
 
@@ -11,7 +12,8 @@ from config import BACKEND
 from main import create_app
 from src.database.migrate import prepare_schema
 from tests.client import Api, Json, data_of, error_of
-from tests.conftest import Sql, execute, serve, settings_for
+from tests.conftest import AS_REPLICA, Sql, execute, serve, settings_for
+from tests.load import MISCOUNTED
 from tests.readme import readme_code
 from tests.service import MAIN, Service, environment_of, running
 
@@ -149,6 +151,21 @@ def test_no_log_and_no_answer_holds_the_password(server_url: URL, database_url: 
     sql(f'DROP ROLE "{database_url.database}"')
 
 
+# Entries that cannot be true; the last two have a witness of the same statement, and a task by its name only.
+BACKDATED = (
+    "INSERT INTO task_history SELECT gen_random_uuid(), task_id, 'UPDATED', 'x', now() - interval '61 minutes'"
+    " FROM task_history LIMIT 1"
+)
+OF_NO_TASK = "INSERT INTO task_history VALUES (gen_random_uuid(), gen_random_uuid(), 'DELETED', 'x', now())"
+TWO_OF_NO_TASK = (
+    "INSERT INTO task_history SELECT gen_random_uuid(), '00000000-0000-4000-8000-000000000000', 'CREATED', 'x',"
+    " now() + number * interval '1 second' FROM generate_series(1, 2) AS number"
+)
+OF_A_TEMPORARY_TASK = (
+    "CREATE TEMPORARY TABLE tasks AS SELECT gen_random_uuid() AS id; SET search_path = pg_temp, public;"
+    " INSERT INTO task_history SELECT gen_random_uuid(), id, 'UPDATED', 'x', now() FROM tasks"
+)
+
 # What each role may do to the history, and what stops it.
 ATTEMPTS = {
     "UPDATE task_history SET description = 'x'": ("permission denied", "append-only"),
@@ -156,6 +173,8 @@ ATTEMPTS = {
     "TRUNCATE task_history": ("permission denied", "append-only"),
     "ALTER TABLE task_history DISABLE TRIGGER refuse_change": ("must be owner", None),
     "DROP TABLE task_history": ("must be owner", None),
+    BACKDATED: ("more than an hour ago", "more than an hour ago"),
+    OF_NO_TASK: ("a task that never was", "a task that never was"),
     "SET session_replication_role = replica": ("permission denied", "permission denied"),
 }
 
@@ -203,3 +222,37 @@ def live_a_whole_life(api: Api) -> None:
     api.stats()
     api.delete_task(task["id"])
     assert len(api.history_of(task["id"])) == 5
+
+
+@pytest.mark.parametrize("entry", [BACKDATED, OF_NO_TASK, TWO_OF_NO_TASK, OF_A_TEMPORARY_TASK])
+def test_an_entry_that_cannot_be_true_is_refused_to_a_superuser_too(api: Api, sql: Sql, entry: str) -> None:
+    api.create_task()
+    before = api.history()
+
+    with pytest.raises(DBAPIError, match="task_history takes no entry of") as refused:
+        sql(entry)
+
+    assert isinstance(refused.value.orig, RestrictViolation)
+    assert api.history() == before
+
+
+def test_entries_that_can_be_true_are_accepted(api: Api, sql: Sql) -> None:
+    task = api.create_task()
+    entry = (
+        "INSERT INTO task_history VALUES (gen_random_uuid(), :task_id, 'UPDATED', 'x', now() + cast(:age AS interval))"
+    )
+    for age in ("-59 minutes", "1 year"):
+        sql(entry, task_id=task["id"], age=age)
+    api.delete_task(task["id"])
+    sql(entry, task_id=task["id"], age="2 years")
+    assert len(api.history_of(task["id"])) == 5
+    assert sql(MISCOUNTED) == []
+
+
+def test_whoever_restores_entries_as_a_replica_restores_any_and_they_are_counted(api: Api, sql: Sql) -> None:
+    api.create_task()
+    for entry in (BACKDATED, OF_NO_TASK):
+        sql(AS_REPLICA + entry)
+    assert api.history()["pagination"]["total_count"] == 3
+    assert sql("SELECT FROM late_entries") != []
+    assert sql(MISCOUNTED) == []

@@ -16,13 +16,13 @@ from src.models import ActionType
 from src.services.counting import WEEKLY_COUNTS
 from src.services.history_page import page_of_history
 from tests.client import Api
-from tests.conftest import Sql, execute, transaction
+from tests.conftest import AS_REPLICA, Sql, execute, transaction
 from tests.integration.test_migrations import alembic
 from tests.load import MISCOUNTED
 from tests.waiting import wait_until
 
 ENTRIES = (
-    "INSERT INTO task_history SELECT gen_random_uuid(), gen_random_uuid(), :action, 'x', :at"
+    f"{AS_REPLICA}INSERT INTO task_history SELECT gen_random_uuid(), gen_random_uuid(), :action, 'x', :at"
     " FROM generate_series(1, :number)"
 )
 SOME_TASKS = "id IN (SELECT id FROM tasks ORDER BY random() LIMIT :number)"
@@ -32,8 +32,8 @@ MERGE = (
 )
 WRITES = [
     ENTRIES,
-    "INSERT INTO task_history VALUES (gen_random_uuid(), gen_random_uuid(), :action, 'x', now())",
-    "INSERT INTO task_history TABLE task_history LIMIT :number ON CONFLICT DO NOTHING",
+    f"{AS_REPLICA}INSERT INTO task_history VALUES (gen_random_uuid(), gen_random_uuid(), :action, 'x', now())",
+    f"{AS_REPLICA}INSERT INTO task_history TABLE task_history LIMIT :number ON CONFLICT DO NOTHING",
     "INSERT INTO tasks SELECT gen_random_uuid(), 'x', NULL, false, :at, :at, NULL FROM generate_series(1, :number)",
     "INSERT INTO tasks SELECT gen_random_uuid(), 'x', NULL, true, :at, :at, :at FROM generate_series(1, :number)",
     f"UPDATE tasks SET is_completed = true, completed_at = :at WHERE {SOME_TASKS}",
@@ -216,7 +216,7 @@ def test_whoever_reads_has_the_counts_folded(api: Api, sql: Sql) -> None:
 
 
 def test_a_fold_waits_for_who_has_begun_to_write_and_nobody_for_a_fold(api: Api, database_url: URL, sql: Sql) -> None:
-    entry = "INSERT INTO task_history VALUES (gen_random_uuid(), gen_random_uuid(), 'CREATED', 'x', now())"
+    entry = f"{AS_REPLICA}INSERT INTO task_history VALUES (gen_random_uuid(), gen_random_uuid(), 'CREATED', 'x', now())"
     task = "INSERT INTO tasks VALUES (gen_random_uuid(), 'x', NULL, false, now(), now(), NULL)"
     with transaction(database_url, f"{entry}; {task}"):
         with pytest.raises(Exception, match="a transaction that wrote tasks stays open"):
@@ -257,7 +257,7 @@ def test_a_temporary_table_of_the_same_name_changes_no_count(sql: Sql) -> None:
     names = ("counts", "counted", "late_entries", "task_count_changes", "tasks", "task_history")
     temporary = "".join(f"CREATE TEMPORARY TABLE {name} (LIKE public.{name}); " for name in names)
     sql(
-        temporary + "INSERT INTO public.tasks SELECT gen_random_uuid(), 'x', NULL, false, now(), now();"
+        AS_REPLICA + temporary + "INSERT INTO public.tasks SELECT gen_random_uuid(), 'x', NULL, false, now(), now();"
         " INSERT INTO public.task_history SELECT gen_random_uuid(), gen_random_uuid(), 'CREATED', 'x', '2020-01-01';"
         " SELECT fold_counts()"
     )

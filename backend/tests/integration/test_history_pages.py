@@ -5,7 +5,7 @@ import random
 import pytest
 
 from tests.client import Api
-from tests.conftest import Sql
+from tests.conftest import AS_REPLICA, Sql
 
 ENTRIES = 6000
 
@@ -16,7 +16,7 @@ def log(sql: Sql) -> list[tuple[str, str]]:
     # The last tenth is not folded into the counts, as a fold needs entries that come in several statements.
     for first in range(0, ENTRIES, ENTRIES // 10):
         sql(
-            "INSERT INTO task_history SELECT gen_random_uuid(), md5((number % 7)::text)::uuid,"
+            f"{AS_REPLICA}INSERT INTO task_history SELECT gen_random_uuid(), md5((number % 7)::text)::uuid,"
             " (ARRAY['CREATED', 'UPDATED', 'UPDATED', 'COMPLETED', 'DELETED'])[1 + number % 5], 'x', CASE number % 10"
             " WHEN 0 THEN timestamptz '2026-11-20 00:00Z' WHEN 1 THEN timestamptz '2026-11-19 23:59:59.999999Z'"
             " WHEN 2 THEN timestamptz '0001-01-01 00:00Z' WHEN 3 THEN timestamptz '9999-12-31 23:59:59.999999Z'"

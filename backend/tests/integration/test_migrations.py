@@ -132,7 +132,7 @@ def test_of_many_that_start_at_once_one_migrates(empty_database: Callable[[], UR
     with ThreadPoolExecutor(4) as threads:
         started = [threads.submit(run_python, url, "prepare_schema(load_settings())") for _ in range(4)]
     assert [process.result().stderr for process in started] == [""] * 4
-    assert execute(url, "SELECT version_num FROM alembic_version") == [("0003",)]
+    assert execute(url, "SELECT version_num FROM alembic_version") == [("0004",)]
 
 
 def lock(*tables: str, mode: str = "ROW EXCLUSIVE") -> str:

@@ -17,7 +17,7 @@ from src.services.history_service import HistoryService
 from src.services.task_service import TaskService
 from src.utils.json_text import JsonFile
 from tests.client import Api
-from tests.conftest import close, execute, settings_for
+from tests.conftest import AS_REPLICA, close, execute, settings_for
 from tests.proxy import Proxy
 
 
@@ -89,7 +89,7 @@ def fill(url: URL) -> UUID:
     )
     execute(
         url,
-        "INSERT INTO task_history SELECT gen_random_uuid(), id, action, 'x', created_at"
+        f"{AS_REPLICA}INSERT INTO task_history SELECT gen_random_uuid(), id, action, 'x', created_at"
         " FROM tasks, unnest(ARRAY['CREATED', 'UPDATED', 'COMPLETED']) action",
     )
     execute(url, "VACUUM ANALYZE tasks, task_history")
@@ -159,7 +159,7 @@ async def test_a_page_of_a_rare_value_is_not_looked_for_by_the_time(
         # To the planner, which does not see the value, each is as common as the two that there are.
         execute(
             url,
-            "INSERT INTO task_history SELECT gen_random_uuid(), md5((number % 2)::text)::uuid,"
+            f"{AS_REPLICA}INSERT INTO task_history SELECT gen_random_uuid(), md5((number % 2)::text)::uuid,"
             " CASE number % 2 WHEN 0 THEN 'CREATED' ELSE 'UPDATED' END, 'x', now() - number * interval '1 minute'"
             " FROM generate_series(1, 20000) number",
         )

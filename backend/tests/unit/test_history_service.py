@@ -15,7 +15,7 @@ from src.services.history_service import HistoryService
 from src.services.task_service import TaskService
 from src.utils.cursors import Page
 from src.utils.json_text import JsonText
-from tests.conftest import Sql
+from tests.conftest import AS_REPLICA, Sql
 
 
 @pytest.fixture
@@ -101,7 +101,7 @@ async def test_filters_select_entries(history: HistoryService, tasks: TaskServic
 
 async def test_entries_of_one_moment_keep_their_order_across_pages(history: HistoryService, sql: Sql) -> None:
     sql(
-        "INSERT INTO task_history SELECT gen_random_uuid(), gen_random_uuid(), 'CREATED', 'x', now()"
+        f"{AS_REPLICA}INSERT INTO task_history SELECT gen_random_uuid(), gen_random_uuid(), 'CREATED', 'x', now()"
         " FROM generate_series(1, 30)"
     )
     one_by_one = [read(await history.get_history_paginated(page=number, limit=1)).items[0] for number in range(1, 31)]
