@@ -48,6 +48,8 @@ from src.utils.cursors import Page, cursor_to
 from src.utils.json_text import JsonFile, JsonText, json_array
 
 _tasks = Task.__table__.c
+# Beyond it, neither the API nor the tables can express a time.
+_LAST_MOMENT: ColumnElement[datetime] = literal_column("timestamptz '9999-12-31 23:59:59.999999Z'")
 _JSON_NULL = literal_column("'null'", Text).label("json")
 
 
@@ -144,12 +146,13 @@ def _locked_task() -> CTE:
 
 
 def _stamp(task: CTE) -> ScalarSelect[datetime]:
-    """The moment of a change: now, and later than the change before, whatever the clock does.
+    """The moment of a change: now, and later than the change before, whatever the clock does, up to the last one.
 
     The time of the transaction would not do: it is that of its start, before the wait for the lock.
     """
     one_step: ColumnElement[timedelta] = literal_column("interval '1 microsecond'")
-    stamp = select(func.greatest(func.clock_timestamp(), task.c.updated_at + one_step).label("now")).cte("stamp")
+    now = func.greatest(func.clock_timestamp(), task.c.updated_at + one_step)
+    stamp = select(func.least(now, _LAST_MOMENT).label("now")).cte("stamp")
     return select(stamp.c.now).scalar_subquery()
 
 

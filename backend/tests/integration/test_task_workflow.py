@@ -113,3 +113,14 @@ def test_the_dashboard_counts_across_weeks(api: Api, sql: Sql) -> None:
     stats = api.stats()
     assert (stats["tasks_created_this_week"], stats["tasks_completed_this_week"]) == (2, 1)
     assert (stats["total_completed"], stats["total_incomplete"], stats["total_tasks"]) == (4, 1, 5)
+
+
+def test_a_task_at_the_end_of_time_can_be_changed(api: Api, sql: Sql) -> None:
+    end = "9999-12-31T23:59:59.999999Z"
+    task_id = api.create_task()["id"]
+    sql("UPDATE tasks SET updated_at = :end", end=end)
+    assert api.update_task(task_id, title="Other")["updated_at"] == end
+    assert api.complete_task(task_id)["completed_at"] == end
+    assert api.reopen_task(task_id)["updated_at"] == end
+    api.delete_task(task_id)
+    assert [entry["timestamp"] for entry in api.history_of(task_id)][1:] == [end] * 4
