@@ -118,7 +118,8 @@ class Connections:
 
     def wait(self, connection: Connection) -> None:
         """Note that the last request is answered."""
-        self._idle[connection] = None
+        if connection in self._open:
+            self._idle[connection] = None
 
     def remove(self, connection: Connection) -> None:
         """Forget a connection that has ended."""

@@ -249,6 +249,24 @@ def test_entries_that_can_be_true_are_accepted(api: Api, sql: Sql) -> None:
     assert sql(MISCOUNTED) == []
 
 
+def test_tasks_without_history_can_be_deleted(api: Api, sql: Sql) -> None:
+    imported = "INSERT INTO tasks SELECT gen_random_uuid(), 'x', NULL, false, now(), now() FROM generate_series(1, 4)"
+    sql(imported)
+    first, second, *_ = api.list_tasks()
+    api.delete_task(first["id"])
+    sql("DELETE FROM tasks WHERE id = :id", id=second["id"])
+    # The deletion of a task vouches for that task, in its transaction.
+    never = "INSERT INTO task_history VALUES (gen_random_uuid(), :id, 'DELETED', 'x', now())"
+    with pytest.raises(DBAPIError, match="a task that never was"):
+        sql(never, id=second["id"])
+    sql(
+        "WITH deleted AS (DELETE FROM tasks RETURNING id) INSERT INTO task_history"
+        " SELECT gen_random_uuid(), id, 'DELETED', 'x', now() FROM deleted"
+    )
+    assert api.history()["pagination"]["total_count"] == 3
+    assert sql(MISCOUNTED) == []
+
+
 def test_whoever_restores_entries_as_a_replica_restores_any_and_they_are_counted(api: Api, sql: Sql) -> None:
     api.create_task()
     for entry in (BACKDATED, OF_NO_TASK):

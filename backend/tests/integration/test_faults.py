@@ -384,7 +384,7 @@ def test_readiness_follows_the_database_and_liveness_does_not(
     assert "schema" in error_of(api.get("/health/ready"), 503)
     assert [message.partition(", and")[0] for message in caplog.messages] == [
         "The database has schema revision 0000",
-        'The schema of the database cannot be told: relation "alembic_version" does not exist',
+        'The database has not the schema of this code: relation "alembic_version" does not exist',
     ]
     live_app[0].state.database = Database(settings_for(make_url(f"postgresql://x@127.0.0.1:{free_port()}/x")))
     assert "database" in error_of(api.get("/health/ready"), 503)
