@@ -4,13 +4,15 @@ Each function attacks a service with its default settings, and returns one line 
 durations compare one run's attack with its own quiet time before, on one machine.
 """
 
+import asyncio
 import random
 import resource
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from functools import partial
 from itertools import chain, cycle, repeat
 from multiprocessing import Process
@@ -270,7 +272,7 @@ def hot_row(callers: int = 200, seconds: float = 30) -> str:
             quiet = {name: probe.latencies(name) for name in calls}
             with (
                 transaction(database, f"SELECT FROM tasks WHERE id = '{hot}' FOR UPDATE"),
-                by_another_process(partial(complete_again_and_again, address, hot, callers)),
+                by_another_process(partial(complete_again_and_again, service.port, hot, callers)),
             ):
                 time.sleep(seconds)
                 seen = {name: probe.latencies(name) for name in calls}
@@ -278,67 +280,63 @@ def hot_row(callers: int = 200, seconds: float = 30) -> str:
     return f"{callers} callers at a row that is locked for {seconds:.0f} s: {len(probe.errors)} errors; p99 ms: {times}"
 
 
-def complete_again_and_again(address: str, task_id: str, callers: int) -> None:
+def complete_again_and_again(port: int, task_id: str, callers: int) -> None:
     """Complete one task, with many callers at once."""
+    request = b"PATCH /tasks/%s/complete HTTP/1.1\r\nHost: localhost\r\n\r\n" % task_id.encode()
 
-    def complete() -> None:
-        with httpx.Client(base_url=address, timeout=PATIENCE_S) as client:
-            while True:
-                client.patch(f"/tasks/{task_id}/complete")
+    async def complete() -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        while True:
+            writer.write(request)
+            # Every answer is shorter, and comes at once.
+            await reader.read(MEGABYTE)
 
-    threads = [threading.Thread(target=complete, daemon=True) for _ in range(callers)]
-    for thread in threads:
-        thread.start()
-    threads[0].join()
+    async def complete_all() -> None:
+        await asyncio.gather(*(complete() for _ in range(callers)))
+
+    asyncio.run(complete_all())
 
 
-def mixed_requests(number: int = 200_000, cut: int = 1000) -> str:
-    """Requests of all kinds, of which some end in the middle."""
-    chance = random.Random(1)  # noqa: S311
-    with service_at_work() as (service, api, _):
-        task = api.create_task()["id"].encode()
-        body = b'{"title": "Buy"}'
-        requests = [
-            b"GET /tasks/%s HTTP/1.1\r\nHost: localhost\r\n\r\n" % task,
-            b"GET /history?limit=5 HTTP/1.1\r\nHost: localhost\r\n\r\n",
-            b"GET /tasks?limit=5 HTTP/1.1\r\nHost: localhost\r\n\r\n",
-            b"GET /nowhere HTTP/1.1\r\nHost: localhost\r\n\r\n",
-            POST + b"Content-Length: 16\r\n\r\n" + body,
-            POST + b"Content-Length: 7\r\n\r\nnothing",
-            b"PATCH /tasks/%s/complete HTTP/1.1\r\nHost: localhost\r\n\r\n" % task,
-        ]
+def requests_about(task_id: str) -> list[bytes]:
+    """Return requests of all kinds."""
+    paths = [f"/tasks/{task_id}", "/history?limit=5", "/tasks?limit=5", "/stats/weekly", "/nowhere"]
+    return [
+        *(b"GET %s HTTP/1.1\r\nHost: localhost\r\n\r\n" % path.encode() for path in paths),
+        *(POST + b"Content-Length: %d\r\n\r\n%s" % (len(body), body) for body in (b'{"title": "Buy"}', b"nothing")),
+        b"PATCH /tasks/%s/complete HTTP/1.1\r\nHost: localhost\r\n\r\n" % task_id.encode(),
+    ]
 
-        def send(count: int, ends: int) -> None:
-            at_once = 50
-            with ExitStack() as stack:
-                caller = stack.enter_context(socket.create_connection(("127.0.0.1", service.port), PATIENCE_S))
-                for turn in range(count // at_once):
-                    caller.sendall(b"".join(chance.choices(requests, k=at_once)))
-                    answers = b""
-                    while answers.count(b"HTTP/1.1 ") < at_once or not answers.endswith(b"}"):
-                        answers += caller.recv(2**16)
-                    if turn * ends // (count // at_once) != (turn + 1) * ends // (count // at_once):
-                        for request in chance.choices(requests, k=max(1, ends * at_once // count)):
-                            with socket.create_connection(("127.0.0.1", service.port), PATIENCE_S) as cut_off:
-                                cut_off.sendall(request[: chance.randrange(1, len(request))])
 
-        send(number // 10, cut // 10)
+def send_some(port: int, requests: Sequence[bytes], batches: int) -> None:
+    """Send so many times 50 requests and read their answers; and each time one that ends in the middle."""
+    chance = random.Random(batches)  # noqa: S311
+    with socket.create_connection(("127.0.0.1", port), PATIENCE_S) as caller:
+        for _ in range(batches):
+            caller.sendall(b"".join(chance.choices(requests, k=50)))
+            answers = b""
+            while answers.count(b"HTTP/1.1 ") < 50 or not answers.endswith(b"}"):
+                answers += caller.recv(MEGABYTE)
+            with socket.create_connection(("127.0.0.1", port), PATIENCE_S) as cut:
+                request = chance.choice(requests)
+                cut.sendall(request[: chance.randrange(1, len(request))])
+
+
+def mixed_requests(number: int = 200_000) -> str:
+    """Requests of all kinds, and now and then one that ends in the middle."""
+    # Without the lines of requests, which this process would have to keep.
+    with service_at_work(LOG_LEVEL="WARNING") as (service, api, _):
+        requests = requests_about(api.create_task()["id"])
         process = psutil.Process(service.process.pid)
-
-        def state() -> list[float]:
+        states = []
+        for share in (0.1, 0.9):
+            with ThreadPoolExecutor(8) as threads:
+                for _ in range(8):
+                    threads.submit(send_some, service.port, requests, round(number * share / 50 / 8))
             wait_until(lambda: len(process.net_connections("tcp")) <= 2)
-            return [memory_mib(service), process.num_fds(), process.num_threads(), temporary_bytes(service)]
-
-        before = state()
-        send(number - number // 10, cut - cut // 10)
-        after = state()
-    changes = ", ".join(
-        f"{name} {old:.0f} to {new:.0f}"
-        for name, old, new in zip(
-            ("memory MiB", "descriptors", "threads", "temporary bytes"), before, after, strict=True
-        )
-    )
-    return f"{number} requests, and {cut} that end in the middle: {changes}"
+            states.append((memory_mib(service), process.num_fds(), process.num_threads(), temporary_bytes(service)))
+    names = ("memory MiB", "descriptors", "threads", "temporary bytes")
+    changes = ", ".join(f"{name} {old:.0f} to {new:.0f}" for name, old, new in zip(names, *states, strict=True))
+    return f"{number} requests, and {number // 50} that end in the middle; after a tenth and after all: {changes}"
 
 
 ATTACKS: list[Callable[[], str]] = [floods, idle_connections, stuck_readers, hot_row, mixed_requests]
