@@ -3,7 +3,7 @@
 import hmac
 import logging
 import socket
-from collections.abc import Collection, Iterable
+from collections.abc import Awaitable, Collection, Iterable
 from functools import lru_cache, partial
 from ipaddress import ip_address
 
@@ -63,14 +63,14 @@ class TrustedHosts:
         self._is_trusted = lru_cache(_REMEMBERED_HOSTS)(decide)
         self._warnings = PacedWarnings(log)
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    # Not `async`: what it hands out is awaited as it is, without a coroutine around it for every request.
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         if scope["type"] != "http" or self._is_answered(scope) or scope["path"] in _PROBES:
-            await self.app(scope, receive, send)
-            return
+            return self.app(scope, receive, send)
         # Without the host: a caller may write there what they like.
         self._warnings.warn("A request was refused for its Host header; TRUSTED_HOSTS names the hosts to answer for")
         error = "Host: is not a host that this service answers for; TRUSTED_HOSTS names those"
-        await failure(400, error)(scope, receive, send)
+        return failure(400, error)(scope, receive, send)
 
     def _is_answered(self, scope: Scope) -> bool:
         # The service's own end of the connection, which is an address, the path of a Unix socket, or not known.

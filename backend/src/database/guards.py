@@ -11,7 +11,6 @@ GUARDS = {
     "check_entry": "task_history",
     "count_change": "tasks",
     "count_truncate": "tasks",
-    "note_deletion": "tasks",
     "refuse_change": "task_history",
     "refuse_truncate": "task_history",
 }
