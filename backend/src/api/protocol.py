@@ -103,25 +103,31 @@ class PatientProtocol(HttpToolsProtocol):
         self._unset_keepalive_if_required()
         self._arrived_bytes += len(data)
         try:
-            self._parse(data)
+            try:
+                self.parser.feed_data(data)
+            except httptools.HttpParserUpgrade as offer:
+                self._parse_without_upgrade(memoryview(data)[offer.args[0] :])
         except httptools.HttpParserError:
             self.end(Refusal.TOO_LARGE if self._is_too_large() else Refusal.NOT_HTTP)
             return
         if self._is_arriving:
             self._limit_arrival()
 
-    def _parse(self, data: bytes | memoryview) -> None:
+    def _parse_without_upgrade(self, following: memoryview) -> None:
+        """Take a request for what it is without its offer to upgrade, and then the bytes that follow its headers.
+
+        An offer may be ignored (RFC 9110, 7.8). The parser has not done so: it has skipped the body.
+        """
         while True:
+            if self.parser.get_method() == b"CONNECT":
+                raise httptools.HttpParserError("CONNECT is for proxies")
+            request = self._without_upgrade()
+            self.parser = httptools.HttpRequestParser(self)
+            self.parser.feed_data(request)
             try:
-                self.parser.feed_data(data)
+                self.parser.feed_data(following)
             except httptools.HttpParserUpgrade as offer:
-                if self.parser.get_method() == b"CONNECT":
-                    raise httptools.HttpParserError("CONNECT is for proxies") from None
-                # An offer may be ignored (RFC 9110, 7.8). The parser would not: it has skipped the body.
-                request = self._without_upgrade()
-                self.parser = httptools.HttpRequestParser(self)
-                self.parser.feed_data(request)
-                data = memoryview(data)[offer.args[0] :]
+                following = following[offer.args[0] :]
             else:
                 return
 
@@ -139,12 +145,14 @@ class PatientProtocol(HttpToolsProtocol):
     def _limit_arrival(self) -> None:
         if self._has_headers:
             self._arrival_deadline = self.loop.time() + self._limits.body_timeout_s
+        elif self._arrival_deadline == math.inf:
+            self._arrival_deadline = self.loop.time() + self._limits.header_timeout_s
         if self._arrived_bytes > self._limits.header_bytes or self._ignored_bytes > _IGNORED_BODY_BYTES:
             self.end(Refusal.TOO_LARGE)
 
     def _is_too_large(self) -> bool:
         """Whether the header section that has just been parsed is; what was counted so far may be more than it."""
-        if self._has_headers or self._arrived_bytes <= self._limits.header_bytes:
+        if self._has_headers:
             return False
         size: int = len(self.url) + sum(len(name) + len(value) + len(b": \r\n") for name, value in self.headers)
         return size > self._limits.header_bytes
@@ -152,15 +160,14 @@ class PatientProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """Begin to wait for the rest of a request."""
         super().on_message_begin()
-        self._is_arriving, self._has_headers = True, False
-        if self._arrival_deadline == math.inf:
-            self._arrival_deadline = self.loop.time() + self._limits.header_timeout_s
+        self._is_arriving = True
+        self._has_headers = False
 
     def on_headers_complete(self) -> None:
         """Begin to serve a request; the last one of this connection, if the service is to stop."""
         if self.parser.should_upgrade():
             return
-        if self._is_too_large():
+        if self._arrived_bytes > self._limits.header_bytes and self._is_too_large():
             raise httptools.HttpParserError("the header section is too large")
         super().on_headers_complete()
         self._has_headers = True
@@ -186,7 +193,7 @@ class PatientProtocol(HttpToolsProtocol):
         self._arrived_bytes = 0
         self._arrival_deadline = math.inf
         self._connections.serve(self)
-        if not self._is_serving():
+        if self.cycle.response_complete:
             # It was answered before its body was there, and uvicorn has forgotten since that it is idle.
             self._arrival_deadline = self.loop.time() + self._limits.header_timeout_s
             self._connections.wait(self)
@@ -198,7 +205,7 @@ class PatientProtocol(HttpToolsProtocol):
     def on_response_complete(self) -> None:
         """Go on with the next request, or wait for it."""
         super().on_response_complete()
-        if not self._is_arriving and not self._is_serving():
+        if not self._is_arriving and self.cycle.response_complete:
             self._connections.wait(self)
 
     def pause_writing(self) -> None:
