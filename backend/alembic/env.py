@@ -26,7 +26,9 @@ SHORTEST_PAUSE_S, LONGEST_PAUSE_S = 0.2, 0.6
 # Any number will do, as long as nothing else takes an advisory lock on it.
 ADVISORY_LOCK = 20_261_120
 
-# How long to wait for the first lock, in milliseconds: long enough for PostgreSQL to have an autovacuum give way,
+# Who waits for another migration has nothing locked.
+ADVISORY_LOCK_TIMEOUT_S = 15
+# How long to wait for the first table, in milliseconds: long enough for PostgreSQL to have an autovacuum give way,
 # which it does when it looks for a deadlock, and short enough for those who have to wait meanwhile.
 FIRST_LOCK_TIMEOUT_MS = 1500
 
@@ -94,8 +96,9 @@ def attempt(connection: Connection, plan: Plan, first: str) -> None:
     """
     # Each statement sees what was committed before it, and not only before the wait for the lock.
     connection.execute(text("SET TRANSACTION ISOLATION LEVEL READ COMMITTED"))
-    connection.execute(text(f"SET LOCAL lock_timeout = {FIRST_LOCK_TIMEOUT_MS}"))
+    connection.execute(text(f"SET LOCAL lock_timeout = '{ADVISORY_LOCK_TIMEOUT_S}s'"))
     connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": ADVISORY_LOCK})
+    connection.execute(text(f"SET LOCAL lock_timeout = {FIRST_LOCK_TIMEOUT_MS}"))
 
     def steps(heads: Any, migration_context: Any) -> Iterable[Any]:
         planned = list(plan(heads, migration_context))

@@ -63,6 +63,7 @@ class PatientProtocol(HttpToolsProtocol):
         self._connections: Connections = config.connections
         self._limits: Limits = self._connections.limits
         self._is_stopping = False
+        self._takes_no_more = False
         self._served: RequestResponseCycle | None = None
 
         # Of the request that is arriving. What arrived is of its header section, or around its body.
@@ -92,14 +93,15 @@ class PatientProtocol(HttpToolsProtocol):
 
     def eof_received(self) -> bool:  # type: ignore[override]
         """Answer a caller that has sent all that it will send, and now only listens."""
-        last_is_whole = not (self._is_arriving and self._has_headers)
-        if not self._is_serving() or (self._served is self.cycle and not last_is_whole):
+        if not self._is_serving() or (self._served is self.cycle and not self._is_whole()):
             return False
         self.cycle.keep_alive = False
         return True
 
     def data_received(self, data: bytes) -> None:
         """Take what has arrived, which may be a part of a request or several of them."""
+        if self._takes_no_more:
+            return
         self._unset_keepalive_if_required()
         self._arrived_bytes += len(data)
         try:
@@ -110,7 +112,8 @@ class PatientProtocol(HttpToolsProtocol):
         except httptools.HttpParserError:
             self.end(Refusal.TOO_LARGE if self._is_too_large() else Refusal.NOT_HTTP)
             return
-        if self._is_arriving:
+        # Empty lines may come before a request (RFC 9112, 2.2).
+        if self._is_arriving or not self._is_serving():
             self._limit_arrival()
 
     def _parse_without_upgrade(self, following: memoryview) -> None:
@@ -123,6 +126,8 @@ class PatientProtocol(HttpToolsProtocol):
                 raise httptools.HttpParserError("CONNECT is for proxies")
             request = self._without_upgrade()
             self.parser = httptools.HttpRequestParser(self)
+            # As uvicorn has it: what follows the last request of a connection does not matter.
+            self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
             self.parser.feed_data(request)
             try:
                 self.parser.feed_data(following)
@@ -189,7 +194,7 @@ class PatientProtocol(HttpToolsProtocol):
         if self.parser.should_upgrade():
             return
         super().on_message_complete()
-        self._is_arriving = False
+        self._is_arriving = self._has_headers = False
         self._arrived_bytes = 0
         self._arrival_deadline = math.inf
         self._connections.serve(self)
@@ -205,7 +210,7 @@ class PatientProtocol(HttpToolsProtocol):
     def on_response_complete(self) -> None:
         """Go on with the next request, or wait for it."""
         super().on_response_complete()
-        if not self._is_arriving and self.cycle.response_complete:
+        if self.cycle.response_complete or (self._served is self.cycle and not self._is_whole()):
             self._connections.wait(self)
 
     def pause_writing(self) -> None:
@@ -248,6 +253,13 @@ class PatientProtocol(HttpToolsProtocol):
         if reason is Refusal.NOT_READ:
             self.transport.abort()
             return
+        if self._is_serving() and self._is_whole():
+            # What follows is at fault: this one is answered.
+            self._takes_no_more = True
+            self._is_arriving = False
+            self._arrival_deadline = math.inf
+            self.cycle.keep_alive = False
+            return
         if reason is Refusal.TOO_MANY or (self._is_arriving and self._is_next_to_answer()):
             response = failure(_STATUSES[reason], _SENTENCES[reason], {"Connection": "close"})
             lines = [b"%s: %s\r\n" % header for header in response.raw_headers]
@@ -272,6 +284,10 @@ class PatientProtocol(HttpToolsProtocol):
     def _is_serving(self) -> bool:
         """Whether a request waits for its answer; its body may not be there yet."""
         return self.cycle is not None and not self.cycle.response_complete
+
+    def _is_whole(self) -> bool:
+        """Whether the last request of which the headers are there has arrived whole."""
+        return not (self._is_arriving and self._has_headers)
 
     def _is_next_to_answer(self) -> bool:
         """Whether the request that is arriving has no answer yet, and every one before it has."""

@@ -276,6 +276,41 @@ def test_strangers_make_room_for_callers(database_url: URL) -> None:
         assert known.answer()[0] == 200
 
 
+def test_who_has_begun_the_next_request_makes_room_too(database_url: URL) -> None:
+    with limited(database_url, max_connections=2) as address, ExitStack() as stack:
+        for _ in range(2):
+            stranger = stack.enter_context(caller(address))
+            stranger.send(GET_HEALTH + b"G")
+            assert stranger.answer()[0] == 200
+        with caller(address) as client:
+            client.send(GET_HEALTH)
+            assert client.answer()[0] == 200
+
+
+def test_empty_lines_are_no_request(database_url: URL) -> None:
+    with limited(database_url, header_timeout_s=0.1) as address, known_caller(address) as known:
+        known.send(b"\r\n")
+        assert known.is_closed()
+
+
+@pytest.mark.parametrize("rest", [b"}", b"GET /health HTTP/1.1\r\nA: " + b"b" * MEGABYTE])
+def test_what_follows_a_request_takes_nothing_from_it(address: str, api: Api, rest: bytes) -> None:
+    with caller(address) as client:
+        client.send(WHOLE_POST + WHOLE_POST + rest)
+        assert [client.answer()[0], client.answer()[0]] == [201, 201]
+        # It has an answer of its own where it has come later than those were given.
+        assert client.answer()[0] in (0, 400, 431)
+    assert len(api.list_tasks()) == 2
+
+
+def test_the_last_request_of_a_connection_is_answered_whatever_follows(address: str) -> None:
+    for offer in (b"Connection: close\r\n", b"Connection: close, Upgrade\r\nUpgrade: h2c\r\n"):
+        with caller(address) as client:
+            client.send(GET_HEALTH[:-2] + offer + b"\r\n" + GET_HEALTH)
+            assert client.answer()[0] == 200
+            assert client.is_closed()
+
+
 def test_where_all_are_being_served_a_new_caller_is_asked_to_come_back(database_url: URL, sql: Sql) -> None:
     with limited(database_url, max_connections=1) as address:
         task = httpx.post(f"{address}/tasks", json={"title": "Buy"}).json()["data"]
