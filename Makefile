@@ -35,10 +35,10 @@ fuzz: .venv/installed  ## Search for requests that break the API, until Ctrl-C (
 	@cd backend && ../.venv/bin/python -m schemathesis.cli run http://127.0.0.1:$${PORT:-8000}/openapi.json --checks all --continue-on-failure --max-examples 1000000
 
 torture: .venv/installed  ## Put the service under faults for some minutes, and print what they did.
-	@cd backend && ../.venv/bin/python -m tests.torture
+	@cd backend && ../.venv/bin/python -m tests.drills.torture
 
 test-scale: .venv/installed  ## Run it on several machines, and kill some (Linux; needs haproxy and pgbouncer).
-	@cd backend && ../.venv/bin/python -m tests.scale
+	@cd backend && ../.venv/bin/python -m tests.drills.scale
 
 bench: .venv/installed  ## Compare with a textbook service, raw asyncpg and the floor (25 minutes; needs wrk).
 	@cd backend && ../.venv/bin/python -m benchmarks

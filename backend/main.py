@@ -30,15 +30,15 @@ from src.api import metrics, v1
 from src.api.middleware import BodyLimit, HeadAsGet, Observed, UnexpectedErrors
 from src.api.openapi import complete_document
 from src.api.security import ApiKeys, TrustedHosts, is_loopback
-from src.api.server import PatientServer, ServerConfig, Workers
 from src.api.short_cut import ShortCut
-from src.api.sockets import bound_sockets, listen
 from src.api.startup import START_FAILURES, BeforeStart, started
 from src.database.migrate import prepare_schema
-from src.database.provision import provided_database
+from src.embedded_postgres.provision import provided_database
 from src.exceptions.handlers import register_handlers
-from src.utils.log import configure_log
-from src.utils.metrics import DIRECTORY_VARIABLE
+from src.observability.log import configure_log
+from src.observability.metrics import DIRECTORY_VARIABLE
+from src.serving.server import PatientServer, ServerConfig, Workers
+from src.serving.sockets import bound_sockets, listen
 
 log = logging.getLogger(__name__)
 
@@ -65,7 +65,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         lifespan=lifespan,
         # A redirect would be built from the Host header, and lose the envelope.
         redirect_slashes=False,
-        # Traces only: src/utils/traces.py. Metrics and logs go their own ways.
+        # Traces only: src/observability/traces.py. Metrics and logs go their own ways.
         telemetry={"auto_configure": True, "metrics": False, "logs": False, "operation_spans": False},
         middleware=[Middleware(BeforeStart)],
     )

@@ -16,8 +16,8 @@ import src.models  # noqa: F401  # Registers the tables with the metadata.
 from alembic import context
 from config import ConfigurationError, load_settings
 from src.database.base import Base
-from src.database.embedded_programs import EmbeddedPostgresError
-from src.database.provision import provided_database
+from src.embedded_postgres.programs import EmbeddedPostgresError
+from src.embedded_postgres.provision import provided_database
 
 log = logging.getLogger(__name__)
 

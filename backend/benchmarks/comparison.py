@@ -15,8 +15,8 @@ from benchmarks.report import console, machine, number, progress, ratio, spread,
 from benchmarks.sides import ASYNCPG, FLOOR, SERVICE, TEXTBOOK, Side, serve
 from benchmarks.works import COMPLETE, FEW_TASKS, GET, LIST, POST, PUT, WORKS, statements_of_service
 from tests.conftest import execute, memory_dir
-from tests.proxy import Proxy
-from tests.service import MAIN, running
+from tests.support.proxy import Proxy
+from tests.support.service import MAIN, running
 
 # How many callers there are for each number of workers.
 CALLERS = {1: (1, 32, 100), 2: (32,)}

@@ -20,7 +20,7 @@ from benchmarks.sides import SERVICE, serve
 from benchmarks.storm import print_storm
 from benchmarks.works import GET, PAGE_1, PAGE_100, STATS
 from src.database.connection import connect_arguments
-from src.database.embedded_programs import programs_for
+from src.embedded_postgres.programs import programs_for
 from src.services.history_page import page_of_history
 from src.services.task_list import ALL_TASKS
 from tests.conftest import settings_for

@@ -16,8 +16,8 @@ from psycopg2.extensions import AsIs
 from sqlalchemy import URL
 
 from src.database.connection import connect_arguments
-from src.database.embedded_programs import programs_for
 from src.database.statement import Statement
+from src.embedded_postgres.programs import programs_for
 from tests.conftest import settings_for
 
 SCRIPT = Path(__file__).with_name("request.lua")

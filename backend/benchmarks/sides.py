@@ -11,7 +11,7 @@ import psutil
 from sqlalchemy import URL
 
 from config import BACKEND
-from tests.service import free_port, wait_until_it_answers
+from tests.support.service import free_port, wait_until_it_answers
 
 
 class Side(NamedTuple):

@@ -24,11 +24,11 @@ from sqlalchemy import URL, Engine, NullPool, Row, create_engine, text
 
 from config import Settings, parse_database_url
 from main import create_app
-from src.api.server import ServerConfig
 from src.database.database import Database
-from src.database.embedded import NOT_DURABLE, EmbeddedPostgres
 from src.database.migrate import prepare_schema
-from tests.client import Api
+from src.embedded_postgres.server import NOT_DURABLE, EmbeddedPostgres
+from src.serving.server import ServerConfig
+from tests.support.client import Api
 
 Sql = Callable[..., Sequence[Row[Any]]]
 

@@ -3,7 +3,7 @@
 from fastapi import APIRouter, Request, Response
 from prometheus_client.exposition import choose_encoder
 
-from src.utils.metrics import registry
+from src.observability.metrics import registry
 
 router = APIRouter(include_in_schema=False)
 

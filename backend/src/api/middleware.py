@@ -10,8 +10,8 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from src.api.security import security_headers
-from src.utils.log import request_id
-from src.utils.metrics import requests
+from src.observability.log import request_id
+from src.observability.metrics import requests
 from src.utils.response import failure
 
 log = logging.getLogger("task_backend")

@@ -10,7 +10,7 @@ from ipaddress import ip_address
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from src.utils.log import PacedWarnings
+from src.observability.log import PacedWarnings
 from src.utils.response import failure
 
 log = logging.getLogger(__name__)

@@ -18,12 +18,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from config import ConfigurationError, Settings
 from src.database.database import Database
-from src.database.embedded_programs import EmbeddedPostgresError
 from src.database.migrate import check_replica, prepare_schema
-from src.database.provision import provided_database
-from src.utils.metrics import DIRECTORY_VARIABLE
+from src.embedded_postgres.programs import EmbeddedPostgresError
+from src.embedded_postgres.provision import provided_database
+from src.observability.metrics import DIRECTORY_VARIABLE
+from src.observability.traces import configure_traces
 from src.utils.processes import end_with_parent
-from src.utils.traces import configure_traces
 
 log = logging.getLogger(__name__)
 

@@ -16,10 +16,10 @@ from src.database.pool import Pool
 from src.database.statement import LongStatement, Statement
 from src.database.turns import Turns
 from src.exceptions.errors import DatabaseUnavailable, SchemaOutdated, TooManyLists
+from src.observability.log import PacedWarnings
+from src.observability.metrics import repeated_statements
+from src.observability.traces import statement_span
 from src.utils.json_text import JsonFile, NoSpace, Space
-from src.utils.log import PacedWarnings
-from src.utils.metrics import repeated_statements
-from src.utils.traces import statement_span
 
 log = logging.getLogger(__name__)
 

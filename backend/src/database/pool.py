@@ -4,7 +4,7 @@ import asyncio
 
 from config import DatabasePool, Settings
 from src.database.connection import Connection
-from src.utils.metrics import connections, connections_wanted
+from src.observability.metrics import connections, connections_wanted
 
 
 class Pool:

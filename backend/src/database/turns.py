@@ -5,7 +5,7 @@ from collections import OrderedDict
 from uuid import UUID
 
 from src.exceptions.errors import DatabaseUnavailable
-from src.utils.log import PacedWarnings
+from src.observability.log import PacedWarnings
 
 # Those who wait, in the order in which they came. Any of them may leave.
 _Line = OrderedDict["asyncio.Future[None]", None]

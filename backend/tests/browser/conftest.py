@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
-from tests.waiting import PATIENCE_S
+from tests.support.waiting import PATIENCE_S
 
 CHROMIUM = shutil.which("chromium")
 

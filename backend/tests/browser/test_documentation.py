@@ -9,8 +9,8 @@ from sqlalchemy import URL
 
 from main import create_app
 from src.database.database import Database
-from tests.client import Json
 from tests.conftest import serve, settings_for
+from tests.support.client import Json
 
 API_KEY = "a-key-of-the-documentation-tests"
 

@@ -11,10 +11,10 @@ from sqlalchemy import make_url
 
 from src.database.database import Database
 from tests.browser.conftest import SPA, STRANGER
-from tests.client import Api, Json
 from tests.conftest import Sql, settings_for
-from tests.service import free_port
-from tests.waiting import wait_until
+from tests.support.client import Api, Json
+from tests.support.service import free_port
+from tests.support.waiting import wait_until
 
 Call = Callable[..., Json]
 

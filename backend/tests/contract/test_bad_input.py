@@ -5,7 +5,7 @@ import json
 import httpx
 import pytest
 
-from tests.client import Api, error_of
+from tests.support.client import Api, error_of
 
 ORIGIN = "http://localhost:3000"
 TOO_MANY_FIELDS = "body: must not have more than 100 fields"

@@ -5,7 +5,7 @@ from uuid import uuid4
 
 import pytest
 
-from tests.client import Api, data_of, error_of
+from tests.support.client import Api, data_of, error_of
 
 PAGINATION = ["total_count", "total_pages", "current_page", "page_size", "has_next", "has_prev"]
 

@@ -11,7 +11,7 @@ from main import openapi_document
 from src.models.task_history import ActionType
 from src.schemas.envelope import Popup, Success
 from src.schemas.samples import SAMPLES
-from tests.client import Api
+from tests.support.client import Api
 
 FAILURES = {"401", "500", "503"}
 

@@ -2,7 +2,7 @@
 
 from uuid import uuid4
 
-from tests.client import Api, error_of
+from tests.support.client import Api, error_of
 
 
 def test_a_deleted_task_is_gone(api: Api) -> None:

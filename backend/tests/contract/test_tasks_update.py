@@ -4,7 +4,7 @@ from uuid import uuid4
 
 import pytest
 
-from tests.client import Api, error_of
+from tests.support.client import Api, error_of
 
 
 def last_description(api: Api, task_id: str) -> str:

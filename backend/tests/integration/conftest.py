@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 from sqlalchemy import URL
 
-from tests.pgbouncer import PROGRAM, pgbouncer
+from tests.support.pgbouncer import PROGRAM, pgbouncer
 
 
 @pytest.fixture(scope="session")

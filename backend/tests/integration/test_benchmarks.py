@@ -16,7 +16,7 @@ from benchmarks.load import Work, send_requests
 from benchmarks.sides import SERVICE, serve
 from benchmarks.works import WORKS
 from tests.conftest import execute
-from tests.waiting import PATIENCE_S
+from tests.support.waiting import PATIENCE_S
 
 TASKS = 128
 CALLERS = 2

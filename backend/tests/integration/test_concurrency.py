@@ -12,10 +12,10 @@ from fastapi import FastAPI
 from sqlalchemy import URL
 
 from src.database.database import Database
-from tests.client import Api, Json, data_of
 from tests.conftest import Sql, settings_for, transaction
-from tests.load import is_legal
-from tests.waiting import wait_until
+from tests.support.client import Api, Json, data_of
+from tests.support.load import is_legal
+from tests.support.waiting import wait_until
 
 CALLERS = 50
 

@@ -17,10 +17,10 @@ from fastapi import FastAPI
 from sqlalchemy import URL
 
 from main import create_app
-from tests.client import Api
 from tests.conftest import Sql, serve, settings_for, transaction
-from tests.service import MAIN, environment_of, running
-from tests.waiting import PATIENCE_S, wait_until
+from tests.support.client import Api
+from tests.support.service import MAIN, environment_of, running
+from tests.support.waiting import PATIENCE_S, wait_until
 
 TASK = json.dumps({"title": "Buy groceries"}).encode()
 POST = b"POST /tasks HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"

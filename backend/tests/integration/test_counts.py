@@ -15,11 +15,11 @@ from src.database.statement import Statement
 from src.models import ActionType
 from src.services.counting import WEEKLY_COUNTS
 from src.services.history_page import page_of_history
-from tests.client import Api
 from tests.conftest import AS_REPLICA, Sql, execute, transaction
 from tests.integration.test_migrations import alembic
-from tests.load import MISCOUNTED
-from tests.waiting import wait_until
+from tests.support.client import Api
+from tests.support.load import MISCOUNTED
+from tests.support.waiting import wait_until
 
 ENTRIES = (
     f"{AS_REPLICA}INSERT INTO task_history SELECT gen_random_uuid(), gen_random_uuid(), :action, 'x', :at"

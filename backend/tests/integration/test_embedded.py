@@ -15,16 +15,16 @@ import pytest
 from sqlalchemy.exc import OperationalError
 
 from config import BACKEND, Settings
-from src.database.embedded import NOT_DURABLE, EmbeddedPostgres
-from src.database.embedded_programs import EmbeddedPostgresError
-from src.database.provision import provided_database
+from src.embedded_postgres.programs import EmbeddedPostgresError
+from src.embedded_postgres.provision import provided_database
+from src.embedded_postgres.server import NOT_DURABLE, EmbeddedPostgres
 from tests.conftest import cluster_dir, execute, memory_dir
-from tests.waiting import PATIENCE_S, wait_until
+from tests.support.waiting import PATIENCE_S, wait_until
 
 OWNER = """
 import sys, time
 from pathlib import Path
-from src.database.embedded import EmbeddedPostgres
+from src.embedded_postgres.server import EmbeddedPostgres
 with EmbeddedPostgres(Path(sys.argv[1])) as postgres:
     print(postgres.pid, flush=True)
     time.sleep(1000)

@@ -19,17 +19,17 @@ from sqlalchemy import URL, make_url
 
 from config import BACKEND
 from src.database.database import Database
-from src.database.embedded import EmbeddedPostgres
+from src.embedded_postgres.server import EmbeddedPostgres
 from src.exceptions.errors import DatabaseUnavailable
 from src.services.task_service import TaskService
-from tests import torture
-from tests.client import Api, data_of, error_of
 from tests.conftest import Sql, cluster_dir, execute, settings_for, transaction
-from tests.model import hold_to_model
-from tests.pgbouncer import PROGRAM as PGBOUNCER
-from tests.proxy import Proxy
-from tests.service import MAIN, Service, environment_of, free_port, running
-from tests.waiting import PATIENCE_S, wait_until
+from tests.drills import torture
+from tests.support.client import Api, data_of, error_of
+from tests.support.model import hold_to_model
+from tests.support.pgbouncer import PROGRAM as PGBOUNCER
+from tests.support.proxy import Proxy
+from tests.support.service import MAIN, Service, environment_of, free_port, running
+from tests.support.waiting import PATIENCE_S, wait_until
 
 needs_pgbouncer = pytest.mark.skipif(PGBOUNCER is None, reason="pgbouncer is not installed (apt-get install pgbouncer)")
 

@@ -9,10 +9,10 @@ from pathlib import Path
 from fastapi import FastAPI
 from sqlalchemy import URL
 
-from tests.client import Api
-from tests.fuzz import Fuzzer
-from tests.model import hold_to_model
-from tests.waiting import PATIENCE_S
+from tests.drills.raw_requests import Fuzzer
+from tests.support.client import Api
+from tests.support.model import hold_to_model
+from tests.support.waiting import PATIENCE_S
 
 
 def test_the_api_does_what_its_model_does(

@@ -14,8 +14,8 @@ from sqlalchemy import URL
 
 from config import BACKEND
 from tests.conftest import cluster_dir
-from tests.service import Service, environment_of, running
-from tests.waiting import wait_until
+from tests.support.service import Service, environment_of, running
+from tests.support.waiting import wait_until
 
 COMMANDS = {
     "uvicorn": [sys.executable, "-m", "uvicorn", "main:app"],

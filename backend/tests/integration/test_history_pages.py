@@ -4,8 +4,8 @@ import random
 
 import pytest
 
-from tests.client import Api
 from tests.conftest import AS_REPLICA, Sql
+from tests.support.client import Api
 
 ENTRIES = 6000
 

@@ -22,11 +22,11 @@ from src.database.base import Base
 from src.database.guards import GUARDS
 from src.database.migrate import prepare_schema
 from src.exceptions.errors import SchemaOutdated
-from tests.client import Api, data_of, error_of
 from tests.conftest import Sql, execute, settings_for, transaction
-from tests.load import Writers, audit
-from tests.service import free_port
-from tests.waiting import wait_until
+from tests.support.client import Api, data_of, error_of
+from tests.support.load import Writers, audit
+from tests.support.service import free_port
+from tests.support.waiting import wait_until
 
 TABLE_NAMES = {"tasks", "task_history", "counts", "counted", "late_entries", "task_count_changes"}
 TABLES = ", ".join(f"'{name}'::regclass" for name in TABLE_NAMES)

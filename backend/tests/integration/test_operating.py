@@ -18,10 +18,10 @@ from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy import URL
 
 from config import BACKEND
-from tests.client import Api, Json
 from tests.conftest import Sql, transaction
-from tests.service import MAIN, environment_of, running
-from tests.waiting import PATIENCE_S, wait_until
+from tests.support.client import Api, Json
+from tests.support.service import MAIN, environment_of, running
+from tests.support.waiting import PATIENCE_S, wait_until
 
 UVICORN = [sys.executable, "-m", "uvicorn", "main:app"]
 REQUESTS = "http_server_request_duration_seconds_count"

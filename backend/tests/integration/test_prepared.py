@@ -13,10 +13,10 @@ from config import BACKEND
 from src.database.connection import Connection
 from src.database.statement import Statement
 from tests.conftest import Sql, settings_for
-from tests.load import Findings, Readers, Writers, audit
-from tests.pgbouncer import PROGRAM, pgbouncer
-from tests.service import MAIN, environment_of, free_port, running
-from tests.torture import PATIENT
+from tests.drills.torture import PATIENT
+from tests.support.load import Findings, Readers, Writers, audit
+from tests.support.pgbouncer import PROGRAM, pgbouncer
+from tests.support.service import MAIN, environment_of, free_port, running
 
 LIMIT = "SET LOCAL statement_timeout = 15000; "
 NUMBER = Statement(select(bindparam("number", type_=Integer()) + literal(1)))

@@ -14,10 +14,10 @@ from sqlalchemy import URL
 
 from config import BACKEND
 from tests import CALLERS_NETWORK
-from tests.command import run_command
 from tests.conftest import cluster_dir
-from tests.readme import Block, readme_blocks
-from tests.service import Service, environment_of
+from tests.support.command import run_command
+from tests.support.readme import Block, readme_blocks
+from tests.support.service import Service, environment_of
 
 BASH = shutil.which("bash") or "bash"
 

@@ -8,10 +8,10 @@ import pytest
 from sqlalchemy import URL
 
 from main import create_app
-from tests.client import Api, error_of
 from tests.conftest import execute, serve, settings_for
-from tests.pgbouncer import PROGRAM as PGBOUNCER
-from tests.scale import CHANGES, FRONTEND_URL, HAPROXY, lose_machines
+from tests.drills.scale import CHANGES, FRONTEND_URL, HAPROXY, lose_machines
+from tests.support.client import Api, error_of
+from tests.support.pgbouncer import PROGRAM as PGBOUNCER
 
 
 @pytest.fixture

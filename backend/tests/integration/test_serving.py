@@ -19,9 +19,9 @@ from sqlalchemy import URL
 from config import BACKEND
 from main import main
 from src.models.task_history import ActionType
-from tests.client import Api
 from tests.conftest import cluster_dir
-from tests.service import MAIN, Service, environment_of, running
+from tests.support.client import Api
+from tests.support.service import MAIN, Service, environment_of, running
 
 
 def fails(command: list[str], environment: dict[str, str]) -> str:

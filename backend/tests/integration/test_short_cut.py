@@ -8,7 +8,7 @@ from fastapi.routing import APIRoute
 
 from src.api import v1
 from src.api.short_cut import ShortCut
-from tests.client import Api
+from tests.support.client import Api
 
 NOBODYS_ID = "0b7e1f0a-6f0e-4c2b-9d0e-2f6a5f1c9a11"
 JSON = {"Content-Type": "application/json"}

@@ -16,9 +16,9 @@ from src.models import ActionType
 from src.services.history_service import HistoryService
 from src.services.task_service import TaskService
 from src.utils.json_text import JsonFile
-from tests.client import Api
 from tests.conftest import AS_REPLICA, close, execute, settings_for
-from tests.proxy import Proxy
+from tests.support.client import Api
+from tests.support.proxy import Proxy
 
 
 @pytest.fixture

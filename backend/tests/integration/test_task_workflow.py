@@ -2,8 +2,8 @@
 
 from datetime import datetime, timedelta
 
-from tests.client import Api, Json, error_of
 from tests.conftest import Sql
+from tests.support.client import Api, Json, error_of
 
 
 def described(api: Api, task: Json) -> list[tuple[str, str]]:

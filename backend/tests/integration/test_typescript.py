@@ -8,8 +8,8 @@ import pytest
 
 from config import BACKEND
 from tests import CALLERS_NETWORK
-from tests.client import Api
-from tests.command import run_command
+from tests.support.client import Api
+from tests.support.command import run_command
 
 NPM = shutil.which("npm")
 

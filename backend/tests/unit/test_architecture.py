@@ -8,13 +8,11 @@ import pytest
 from config import BACKEND
 
 LEAVES = {
+    "src.observability",
     "src.utils.cursors",
     "src.utils.json_text",
-    "src.utils.log",
-    "src.utils.metrics",
     "src.utils.processes",
     "src.utils.timestamps",
-    "src.utils.traces",
     "src.utils.validators",
     "src.exceptions.errors",
 }
@@ -22,6 +20,8 @@ LEAVES = {
 # What each room may import of the project, beside itself.
 ALLOWED = {
     "utils": set(),
+    "observability": set(),
+    "embedded_postgres": {"config"} | LEAVES,
     "exceptions": {"src.utils.response"},
     "database": {"config"} | LEAVES,
     "models": {"src.database.base"} | LEAVES,
@@ -32,13 +32,14 @@ ALLOWED = {
         "src.schemas",
         "src.models.task_history",
         "src.database.database",
-        "src.database.embedded_programs",
         "src.database.migrate",
-        "src.database.provision",
+        "src.embedded_postgres",
+        "src.observability",
         "src.utils",
         "src.exceptions",
         "config",
     },
+    "serving": {"config", "src.utils.response"} | LEAVES,
 }
 
 FILES = sorted((BACKEND / "src").rglob("*.py"))

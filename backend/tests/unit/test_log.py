@@ -4,7 +4,7 @@ import logging
 
 import pytest
 
-from src.utils.log import PacedWarnings
+from src.observability.log import PacedWarnings
 
 
 class Clock:

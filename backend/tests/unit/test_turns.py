@@ -8,8 +8,8 @@ import pytest
 
 from src.database.turns import Turns
 from src.exceptions.errors import DatabaseUnavailable
-from src.utils.log import PacedWarnings
-from tests.waiting import PATIENCE_S
+from src.observability.log import PacedWarnings
+from tests.support.waiting import PATIENCE_S
 
 TASK = uuid4()
 WARNINGS = PacedWarnings(logging.getLogger(__name__))

@@ -13,7 +13,7 @@ from uvicorn._types import ASGI3Application
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
-from src.api.connections import Connections, Limits, Refusal
+from src.serving.connections import Connections, Limits, Refusal
 from src.utils.response import failure
 
 # How long a new connection may take to send its first request when the service stops. On a busy

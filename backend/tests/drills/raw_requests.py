@@ -6,7 +6,7 @@ import re
 import socket
 from contextlib import suppress
 
-from tests.waiting import PATIENCE_S
+from tests.support.waiting import PATIENCE_S
 
 _STATUS = re.compile(rb"HTTP/1\.1 (\d{3}) ")
 _TASK = "0b7e1f0a-6f0e-4c2b-9d0e-2f6a5f1c9a11"

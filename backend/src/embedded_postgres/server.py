@@ -27,7 +27,7 @@ from typing import IO, Any, Self
 import psutil
 from sqlalchemy import URL
 
-from src.database.embedded_programs import (
+from src.embedded_postgres.programs import (
     ROOT_STATE,
     EmbeddedPostgresError,
     major_version,

@@ -24,14 +24,14 @@ from sqlalchemy import URL
 from sqlalchemy.exc import DBAPIError
 
 from config import BACKEND, parse_database_url
-from src.database.embedded_programs import programs_for, unprivileged_account
 from src.database.migrate import prepare_schema
+from src.embedded_postgres.programs import programs_for, unprivileged_account
 from tests.conftest import execute, memory_dir, settings_for
-from tests.load import Findings, Readers, Writers, audit
-from tests.pgbouncer import PROGRAM as PGBOUNCER
-from tests.readme import readme_code
-from tests.service import MAIN, Service
-from tests.waiting import wait_until
+from tests.support.load import Findings, Readers, Writers, audit
+from tests.support.pgbouncer import PROGRAM as PGBOUNCER
+from tests.support.readme import readme_code
+from tests.support.service import MAIN, Service
+from tests.support.waiting import wait_until
 
 HAPROXY = shutil.which("haproxy") or shutil.which("haproxy", path="/usr/sbin")
 DEPLOY = BACKEND.parent / "deploy"

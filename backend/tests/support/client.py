@@ -5,7 +5,7 @@ from typing import Any
 
 import httpx
 
-from tests.waiting import PATIENCE_S
+from tests.support.waiting import PATIENCE_S
 
 # What JSON holds is for the tests to say.
 Json = Any

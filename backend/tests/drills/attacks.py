@@ -25,12 +25,12 @@ import psutil
 from sqlalchemy import URL
 
 from config import BACKEND
-from src.database.embedded import EmbeddedPostgres
-from tests.client import Api
+from src.embedded_postgres.server import EmbeddedPostgres
 from tests.conftest import cluster_dir, execute, transaction
-from tests.load import Callers
-from tests.service import MAIN, Service, environment_of, running
-from tests.waiting import PATIENCE_S, wait_until
+from tests.support.client import Api
+from tests.support.load import Callers
+from tests.support.service import MAIN, Service, environment_of, running
+from tests.support.waiting import PATIENCE_S, wait_until
 
 MEGABYTE = 2**20
 KEY = "a-key-for-the-attacks"

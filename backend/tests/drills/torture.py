@@ -24,16 +24,16 @@ from sqlalchemy.exc import OperationalError
 
 from config import BACKEND
 from main import create_app
-from src.database.embedded import NOT_DURABLE, EmbeddedPostgres
 from src.database.migrate import prepare_schema
-from tests.attacks import ATTACKS
-from tests.client import Api
+from src.embedded_postgres.server import NOT_DURABLE, EmbeddedPostgres
 from tests.conftest import cluster_dir, execute, serve, settings_for, transaction
-from tests.fuzz import Fuzzer
-from tests.load import Writers, audit
-from tests.model import hold_to_model
-from tests.pgbouncer import pgbouncer
-from tests.service import MAIN, Service, environment_of, running
+from tests.drills.attacks import ATTACKS
+from tests.drills.raw_requests import Fuzzer
+from tests.support.client import Api
+from tests.support.load import Writers, audit
+from tests.support.model import hold_to_model
+from tests.support.pgbouncer import pgbouncer
+from tests.support.service import MAIN, Service, environment_of, running
 
 # No crash of the machine is tested, and a killed process loses nothing that it has written.
 SETTINGS = {"fsync": "off"}

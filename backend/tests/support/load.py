@@ -12,7 +12,7 @@ import httpx
 from sqlalchemy import URL
 
 from tests.conftest import execute
-from tests.waiting import PATIENCE_S, wait_until
+from tests.support.waiting import PATIENCE_S, wait_until
 
 _AT = "to_char(timezone('UTC', {}), 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')"
 _EVERYTHING = (

@@ -13,8 +13,8 @@ from psycopg2.extensions import connection
 from sqlalchemy import URL
 
 from tests.conftest import memory_dir
-from tests.service import free_port
-from tests.waiting import wait_until
+from tests.support.service import free_port
+from tests.support.waiting import wait_until
 
 PROGRAM = shutil.which("pgbouncer") or shutil.which("pgbouncer", path="/usr/sbin")
 

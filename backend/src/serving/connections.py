@@ -13,7 +13,7 @@ from enum import StrEnum
 from typing import NamedTuple, Protocol, Self
 
 from config import Settings
-from src.utils.metrics import refused_connections
+from src.observability.metrics import refused_connections
 
 log = logging.getLogger(__name__)
 

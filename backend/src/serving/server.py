@@ -11,9 +11,9 @@ import uvicorn
 from uvicorn.supervisors import Multiprocess
 
 from config import Settings
-from src.api.connections import Connections, Limits
-from src.api.protocol import PatientProtocol
-from src.api.sockets import BACKLOG
+from src.serving.connections import Connections, Limits
+from src.serving.protocol import PatientProtocol
+from src.serving.sockets import BACKLOG
 
 # How long a connection may take to open, once the kernel has begun to open it.
 _HANDSHAKE_TIMEOUT_S = 0.05

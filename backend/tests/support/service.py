@@ -18,8 +18,8 @@ import psutil
 from sqlalchemy import URL
 
 from config import BACKEND
-from tests.client import Api
-from tests.waiting import PATIENCE_S, wait_until
+from tests.support.client import Api
+from tests.support.waiting import PATIENCE_S, wait_until
 
 MAIN = [sys.executable, "main.py"]
 

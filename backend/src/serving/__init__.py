@@ -1,0 +1,1 @@
+"""The process that serves: sockets, connections, the HTTP server and its workers."""
