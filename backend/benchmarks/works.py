@@ -8,10 +8,10 @@ from benchmarks.load import Work, random_task
 from src.database.statement import Statement
 from src.services.counting import WEEKLY_COUNTS
 from src.services.history_page import page_of_history
-from src.services.task_list import ALL_TASKS, page_of_tasks
-from src.services.task_service import COMPLETE as COMPLETE_TASK
-from src.services.task_service import CREATE, INCOMPLETE, UPDATE
-from src.services.task_service import GET as GET_TASK
+from src.services.task_changes import COMPLETE as COMPLETE_TASK
+from src.services.task_changes import CREATE, REOPEN, UPDATE
+from src.services.task_changes import GET as GET_TASK
+from src.services.task_list import ALL_TASKS, FIRST_PAGE
 
 FEW_TASKS = 100
 
@@ -38,10 +38,10 @@ WORKS = {
 
 def statements_of_service() -> dict[Work, tuple[str, list[Statement], dict[str, Any]]]:
     """Return what the service sends for each kind of work, and to which database."""
-    page = page_of_history(frozenset({"offset"}))
+    page = page_of_history((), 0)
     ids = {"task_id": random_task(), "history_id": AsIs("gen_random_uuid()")}
     task = {"title": AsIs("'Buy groceries ' || random()"), "description": "Milk, bread and cheese"}
-    create, update, *toggle = (change.statement for change in (CREATE, UPDATE, COMPLETE_TASK, INCOMPLETE))
+    create, update, *toggle = (change.statement for change in (CREATE, UPDATE, COMPLETE_TASK, REOPEN))
     return {
         GET: ("many", [GET_TASK], {"task_id": random_task()}),
         POST: ("written", [create], ids | task | {"task_id": AsIs("gen_random_uuid()")}),
@@ -49,7 +49,7 @@ def statements_of_service() -> dict[Work, tuple[str, list[Statement], dict[str, 
         COMPLETE: ("written", toggle, ids),
         LIST_FEW: ("few", [ALL_TASKS], {}),
         LIST: ("many", [ALL_TASKS], {}),
-        LIST_PAGE: ("many", [page_of_tasks((False, True), None)], {"limit": 101}),
+        LIST_PAGE: ("many", [FIRST_PAGE], {"limit": 100}),
         PAGE_2: ("many", [page], {"offset": 10, "limit": 10}),
         PAGE_100: ("many", [page], {"offset": 990, "limit": 10}),
         STATS: ("many", [WEEKLY_COUNTS], {"now": None}),

@@ -10,6 +10,7 @@ from fastapi.routing import APIRoute
 from src.database.database import Database
 from src.exceptions.errors import DatabaseUnavailable, NotJson, SchemaOutdated, TaskNotFound
 from src.schemas.envelope import Failure
+from src.utils.cursors import EntryPosition, TaskPosition
 
 
 async def get_db(request: Request) -> Database:
@@ -51,7 +52,9 @@ def operation_id(route: APIRoute) -> str:
     return route.name
 
 
-def link_to_next(request: Request, cursor: str | None, **parameters: str | UUID | int | None) -> dict[str, str]:
+def link_to_next(
+    request: Request, cursor: TaskPosition | EntryPosition | None, **parameters: str | UUID | int | None
+) -> dict[str, str]:
     """Return the header (RFC 8288) that leads to the next page of `request`, which had these `parameters`.
 
     The link is a path, and not a URL, which would have to be built from the caller's Host header.

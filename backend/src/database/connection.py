@@ -1,8 +1,9 @@
-"""Connections to PostgreSQL, for which the event loop waits itself.
+"""Connections to PostgreSQL that the event loop watches itself.
 
-Threads would take longer to hand a statement over and its rows back than the database takes for
-one task. So this is psycopg2's asynchronous mode: it says when it wants to read or to write
-(https://www.psycopg.org/docs/advanced.html#asynchronous-support).
+Handing a statement to a thread and its rows back would take longer than the database takes for one
+task. So this drives psycopg2's asynchronous mode, in which a connection says whether it wants to read
+or to write (https://www.psycopg.org/docs/advanced.html#asynchronous-support). An asynchronous driver,
+such as psycopg 3 or asyncpg, would replace this file; the project is bound to psycopg2.
 """
 
 import asyncio
@@ -12,15 +13,17 @@ from typing import Any, Self
 import psycopg2
 from psycopg2.errors import DuplicatePreparedStatement, FeatureNotSupported, InvalidSqlStatementName
 from psycopg2.extensions import POLL_OK, POLL_READ, POLL_WRITE, TRANSACTION_STATUS_IDLE, TRANSACTION_STATUS_UNKNOWN
+from psycopg2.extras import NamedTupleCursor
 
 from config import Settings
 from src.database.statement import DIALECT, Statement
 
-Rows = list[tuple[Any, ...]]
+# Named tuples: a column is an attribute.
+Rows = list[Any]
 
-# How often a statement is sent on the guess that it is prepared, or is not.
+# How often to send a statement on a guess of whether it is prepared.
 _GUESSES = 4
-# What a socket takes at once when nothing waits in it to be sent (tcp(7): its buffer has 4 KiB at least).
+# An empty send buffer takes at least this much at once (tcp(7)).
 _SENT_AT_ONCE_BYTES = 4096
 
 
@@ -34,17 +37,19 @@ class Connection:
         self._answered: asyncio.Future[None] | None = None
         self._loop = asyncio.get_running_loop()
         self._descriptor = connection.fileno()
-        # For as long as the connection lives: to watch it anew for every statement takes longer.
+        # The event loop watches the socket as long as it is open. Doing so for each statement would take longer.
         self._loop.add_reader(self._descriptor, self._on_readable)
         self._is_watched = True
 
     @classmethod
     async def open(cls, settings: Settings) -> Self:
-        """Connect. Raises `psycopg2.OperationalError`, also after `connect_timeout_s` (of all hosts together)."""
+        """Connect. Raises `psycopg2.OperationalError`, also after `connect_timeout_s` (for all hosts together)."""
         try:
             async with asyncio.timeout(settings.connect_timeout_s):
-                # The name of the host is looked up before this returns, so not on the event loop.
-                opening = await asyncio.to_thread(psycopg2.connect, **connect_arguments(settings), async_=True)
+                # Not on the event loop, because it looks up the host's name before it returns.
+                opening = await asyncio.to_thread(
+                    psycopg2.connect, **connect_arguments(settings), async_=True, cursor_factory=NamedTupleCursor
+                )
                 try:
                     await _until_open(opening)
                 except BaseException:
@@ -52,17 +57,18 @@ class Connection:
                     raise
         except TimeoutError as error:
             raise psycopg2.OperationalError("timeout expired") from error
-        # The server ends a statement itself, unless it is stopped, or a pooler holds the statement back.
+        # The server cancels a statement itself, unless the server hangs or a pooler holds the statement back.
         return cls(opening, settings.statement_timeout_s + settings.network_timeout_s)
 
     async def execute(self, statement: Statement, parameters: Mapping[str, Any], before: str) -> Rows:
-        """Return the rows of `statement`, with its plan from the last time. `before` is SQL for the same transaction.
+        """Return the rows of `statement`, and keep its plan. `before` is SQL for the same transaction.
 
-        What is prepared on a connection is only a guess: behind a pooler, each transaction may be on
-        another one of the server's. A wrong guess is reported before anything has run.
-        Raises as `run` does.
+        Whether this connection has the statement prepared is only a guess: behind a pooler, each
+        transaction may meet another server connection. PostgreSQL reports a wrong guess before it runs
+        anything. Raises as `run` does.
         """
-        command = statement.execute if statement.name in self._prepared else statement.prepare + statement.execute
+        is_prepared = statement.prepared_name in self._prepared
+        command = statement.execute if is_prepared else statement.prepare + statement.execute
         for _ in range(_GUESSES):
             try:
                 rows = await self.run(before + command, parameters)
@@ -74,14 +80,14 @@ class Connection:
                 # "cached plan must not change result type", after a migration.
                 command = statement.deallocate + statement.prepare + statement.execute
             else:
-                self._prepared.add(statement.name)
+                self._prepared.add(statement.prepared_name)
                 return rows
-        return await self.run(before + statement.sql, parameters)
+        return await self.run(before + statement.prefix + statement.sql, parameters)
 
     async def run(self, sql: str, parameters: Mapping[str, Any] | None = None) -> Rows:
-        """Return the rows of `sql`, of its last statement where it is several.
+        """Return the rows of `sql`, or of the last of its statements.
 
-        Raises `psycopg2.Error`, and `TimeoutError` where the server does not even say that it failed.
+        Raises `psycopg2.Error`, and `TimeoutError` if the server does not answer at all.
         """
         cursor = self._connection.cursor()
         answered = self._answered = self._loop.create_future()
@@ -100,17 +106,17 @@ class Connection:
         return rows
 
     def is_usable(self) -> bool:
-        """Whether the connection is free for a statement: open, and in the middle of nothing."""
+        """Tell whether the connection is open and idle."""
         return not self._connection.closed and self._connection.get_transaction_status() == TRANSACTION_STATUS_IDLE
 
     def close(self) -> None:
-        """Close the connection. What the server has begun, it may still commit."""
+        """Close the connection. The server may still commit what it has begun."""
         self._unwatch()
         self._connection.close()
 
     def _on_readable(self) -> None:
         if self._answered is None:
-            # To an idle client a server says nothing but that it ends.
+            # The only message to an idle client is that the server closes the connection.
             self.close()
         elif not self._answered.done():
             self._advance(self._answered)
@@ -128,10 +134,10 @@ class Connection:
             elif state == POLL_WRITE:
                 self._loop.add_writer(self._descriptor, self._on_writable)
             else:
-                # uvloop stops to watch a socket when it tells of an error, in front of which there may be data.
+                # uvloop stops watching a socket that reports an error, although data may be waiting before it.
                 self._loop.remove_reader(self._descriptor)
                 self._loop.add_reader(self._descriptor, self._on_readable)
-        # At once: the next socket that anybody opens may have the same descriptor.
+        # At once, because the next socket to be opened may get the same descriptor.
         if self._is_lost():
             self._unwatch()
 
@@ -140,11 +146,11 @@ class Connection:
         self._on_readable()
 
     def _is_lost(self) -> bool:
-        """Whether libpq has closed the socket, which psycopg2 does not always notice."""
+        """Tell whether libpq has closed the socket, which psycopg2 does not always notice."""
         return bool(self._connection.closed or self._connection.get_transaction_status() == TRANSACTION_STATUS_UNKNOWN)
 
     def _unwatch(self) -> None:
-        """Have the event loop forget the connection."""
+        """Stop watching the socket."""
         if self._is_watched and not self._loop.is_closed():
             self._loop.remove_reader(self._descriptor)
             self._loop.remove_writer(self._descriptor)
@@ -177,14 +183,14 @@ def _set(ready: "asyncio.Future[None]") -> None:
 
 
 def connect_arguments(settings: Settings) -> dict[str, Any]:
-    """Return what psycopg2 is told. A silent network is noticed within `network_timeout_s`."""
+    """Return psycopg2's arguments. A silent connection counts as dead after `network_timeout_s`."""
     _, arguments = DIALECT.create_connect_args(settings.require_database_url())  # type: ignore[no-untyped-call]
     timeout_s = settings.network_timeout_s
     return {
         **arguments,
         "client_encoding": "utf8",
         "application_name": "task-management-backend",
-        # Probes for a connection that waits for an answer, a limit for one that sends.
+        # Keep-alive probes cover a connection that waits for an answer, the user timeout one that sends.
         "keepalives_idle": max(1, timeout_s // 2),
         "keepalives_interval": max(1, timeout_s // 6),
         "keepalives_count": 3,

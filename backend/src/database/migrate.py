@@ -22,7 +22,11 @@ from src.exceptions.errors import SchemaOutdated
 
 log = logging.getLogger(__name__)
 
-_STATE = Statement(text(f"SELECT version_num, guards.* FROM alembic_version, ({OFF_AND_MISSING}) AS guards"))  # noqa: S608
+_STATE = Statement(
+    "schema_state",
+    "Returns the revision of the schema, and the guards that are off or missing.",
+    text(f"SELECT version_num, guards.* FROM alembic_version, ({OFF_AND_MISSING}) AS guards"),  # noqa: S608
+)
 _PAUSE_S = 0.5
 _REPORT_INTERVAL_S = 5.0
 
@@ -81,12 +85,12 @@ async def require_current_schema(database: Database) -> None:
     except psycopg2.Error as error:
         database.warnings.warn(f"The schema of the database cannot be told: {reason_of(error)}")
         raise SchemaOutdated from error
-    found = ", ".join(revision for revision, *_ in rows) or "none"
+    found = ", ".join(row.version_num for row in rows) or "none"
     if found != _head():
         database.warnings.warn(f"The database has schema revision {found}, and not {_head()}")
         raise SchemaOutdated
-    [(_, *failing_guards)] = rows
-    if fault := what_fails(*failing_guards):
+    [state] = rows
+    if fault := what_fails(state.switched_off, state.missing):
         database.warnings.warn(fault)
         raise SchemaOutdated
 
@@ -117,7 +121,8 @@ def _prepare(connection: Connection, settings: Settings) -> None:
     connection.rollback()
     if current != _head():
         _migrate(connection, current, settings)
-    if fault := what_fails(*connection.execute(text(OFF_AND_MISSING)).one()):
+    guards = connection.execute(text(OFF_AND_MISSING)).one()
+    if fault := what_fails(guards.switched_off, guards.missing):
         raise ConfigurationError(fault)
 
 

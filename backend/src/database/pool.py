@@ -1,6 +1,9 @@
-"""How many connections there are, and which are kept."""
+"""The connection pool."""
 
 import asyncio
+from types import TracebackType
+
+from psycopg2.errors import ReadOnlySqlTransaction
 
 from config import DatabasePool, Settings
 from src.database.connection import Connection
@@ -8,7 +11,11 @@ from src.observability.metrics import connections, connections_wanted
 
 
 class Pool:
-    """At most `database_pool_size` connections, opened when they are needed. `name` is for the metrics."""
+    """At most `database_pool_size` connections, opened when first needed. `name` labels its metrics.
+
+    SQLAlchemy's pool holds connections that block a thread, and psycopg2's own hands out no more than
+    there are instead of letting callers wait. A driver with an asynchronous pool would replace this file.
+    """
 
     def __init__(self, settings: Settings, name: str) -> None:
         self._settings = settings
@@ -18,19 +25,23 @@ class Pool:
         self._in_use = connections.labels(name, "used")
         self._wanted = connections_wanted.labels(name)
 
-    async def acquire(self) -> Connection:
-        """Return a connection of the caller's own, to be released.
+    def connection(self) -> "Lease":
+        """Return a connection for the length of an `async with` block.
 
-        Raises `TimeoutError` when none is free within `queue_timeout_s`, `psycopg2.Error` when none can
-        be opened.
+        Entering it raises `TimeoutError` when no connection is free within `queue_timeout_s`, and
+        `psycopg2.Error` when none can be opened.
         """
+        return Lease(self)
+
+    async def acquire(self) -> Connection:
+        """Return a connection, which the caller must release. Raises as `connection` does."""
         if self._free.locked():
             await self._wait_in_line()
         else:
             await self._free.acquire()
         self._in_use.inc()
         try:
-            # The one used last, whose caches are warm.
+            # The connection used last has the warmest caches.
             while self._idle:
                 connection = self._idle.pop()
                 if connection.is_usable():
@@ -51,7 +62,7 @@ class Pool:
             raise TimeoutError(f"no connection was free within {patience_s:g} s") from error
 
     def release(self, connection: Connection) -> None:
-        """Take the connection back, which may have failed, or be in the middle of a statement."""
+        """Take back a connection, which may have failed or still be running a statement."""
         if self._keeps_connections and connection.is_usable():
             self._idle.append(connection)
         else:
@@ -63,13 +74,37 @@ class Pool:
         self._free.release()
 
     def close(self) -> None:
-        """Close the connections, which must not be in use."""
+        """Close the connections, none of which may be in use."""
         while self._idle:
             self._idle.pop().close()
 
 
+class Lease:
+    """A connection of a pool, for the length of an `async with` block.
+
+    A class, because contextlib's decorator would take three times as long, for every statement.
+    """
+
+    __slots__ = ("_connection", "_pool")
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+
+    async def __aenter__(self) -> Connection:
+        self._connection = await self._pool.acquire()
+        return self._connection
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if isinstance(error, ReadOnlySqlTransaction):
+            # The primary has become a replica. A new connection may lead to the new primary.
+            self._connection.close()
+        self._pool.release(self._connection)
+
+
 def keeps_connections(settings: Settings) -> bool:
-    """Whether connections are kept when they are not in use."""
+    """Tell whether the pool keeps connections that are not in use."""
     if settings.database_pool is DatabasePool.AUTO:
         # Neon suspends idle computes and pools connections on its own side.
         return not (settings.require_database_url().host or "").endswith(".neon.tech")

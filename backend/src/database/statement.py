@@ -1,4 +1,4 @@
-"""Statements, compiled once when they are defined, and planned once on each connection."""
+"""Statements: compiled once, when they are defined, and planned once on each connection."""
 
 import hashlib
 from collections.abc import Iterable
@@ -15,63 +15,94 @@ DIALECT = PGDialect_psycopg2()  # type: ignore[no-untyped-call]
 # psycopg2 adapts the parameters, so it must know UUIDs.
 psycopg2.extras.register_uuid()  # type: ignore[no-untyped-call]
 
-
-# For a plan that holds whatever the parameters are. PostgreSQL would rather plan a page anew each time,
-# because it guesses that a page is a tenth of the table where it does not know the limit. By the same
-# guess it would compile the plan (jit), which takes longer than to run it. And a table that is empty when
-# the plan is made need not stay so.
-_FOR_ANY_PARAMETERS = (
+# Forces a plan that suits every parameter. For a page, PostgreSQL would rather plan each request afresh, because
+# it does not know the limit and guesses a tenth of the table. The same guess makes it compile the plan (jit),
+# which takes longer than running it. And a table that is empty at planning time does not stay empty.
+_PLAN_FOR_ANY_PARAMETERS = (
     "SET LOCAL plan_cache_mode = force_generic_plan; SET LOCAL jit = off; SET LOCAL enable_seqscan = off; "
 )
+# Writes WAL, so that COMMIT waits for a synchronous replica; a plain read would not.
+_WAIT_FOR_REPLICA = "SELECT pg_logical_emit_message(true, '', ''); "
+
+# Every statement that has been defined; statements.sql shows them all.
+STATEMENTS: list["Statement"] = []
 
 
 class Statement:
-    """A statement as psycopg2 takes it, `sql`, and the commands by which PostgreSQL keeps it with its plan.
+    """One SQL statement, in the forms that psycopg2 and PostgreSQL take.
 
-    `prepare` has the server keep it under a name, `execute` runs what is kept, `deallocate` has it
-    forgotten. To parse and plan a statement takes longer than to run it. The name is a hash of the
-    text, so it means this statement and no other, whoever has prepared it on a connection.
+    - `sql` is its text, with psycopg2's placeholders.
+    - `prepare` makes PostgreSQL keep it, with its plan, as `prepared_name`; parsing and planning take
+      longer than running. The name ends in a hash of the text, so on any connection it means this
+      statement, whoever prepared it. `deallocate` drops it.
+    - `execute` runs what was prepared.
+    - `prefix` is SQL that goes in front of the statement, in the same transaction.
 
-    A statement that `reads_many` rows, by an index, gets a plan that holds for any parameters.
+    `name` and `purpose` are for people: see statements.sql. A statement that `reads_many` rows by an
+    index gets one plan for all parameters. One that `waits_for_replica` returns only when a synchronous
+    replica, if there is one, has everything that the statement can see.
 
-    SQLAlchemy's own execution, with its cache of compiled statements and its results, takes longer
-    than the database does for one task.
+    This replaces SQLAlchemy's own execution, whose compiled cache and result objects take longer than
+    the database does for one task. With a driver as fast below SQLAlchemy, delete it.
     """
 
-    def __init__(self, definition: ClauseElement, *, reads_many: bool = False) -> None:
+    def __init__(
+        self,
+        name: str,
+        purpose: str,
+        definition: ClauseElement,
+        *,
+        reads_many: bool = False,
+        waits_for_replica: bool = False,
+    ) -> None:
+        self.name, self.purpose = name, purpose
+        self.prefix = _PLAN_FOR_ANY_PARAMETERS if reads_many else _WAIT_FOR_REPLICA if waits_for_replica else ""
         compiled = definition.compile(dialect=DIALECT)
         assert isinstance(compiled, SQLCompiler)
-        types = {name: bound.type for name, bound in compiled.binds.items()}
-        constants = {name: value for name, value in compiled.params.items() if value is not None}
-        names = [name for name in compiled.params if name not in constants]
-
-        # psycopg2 takes a doubled percent sign for one where there are parameters. SQLAlchemy doubles each.
-        template = str(compiled).replace("%%", "%%%%") % {
-            **{name: compiled.render_literal_value(value, types[name]) for name, value in constants.items()},
-            **{name: f"%({name})s" for name in names},
+        types = {parameter: bound.type for parameter, bound in compiled.binds.items()}
+        constants = {
+            parameter: compiled.render_literal_value(value, types[parameter])
+            for parameter, value in compiled.params.items()
+            if value is not None
         }
-        numbered = template % {name: f"${number}" for number, name in enumerate(names, start=1)}
-        self.sql = template if names else numbered
-        declared = _in_parentheses(_declared(types[name]) for name in names)
+        parameters = [parameter for parameter in compiled.params if parameter not in constants]
+
+        # psycopg2 reads a doubled percent sign as one if there are parameters. SQLAlchemy doubles each.
+        template = str(compiled).replace("%%", "%%%%") % {
+            **constants,
+            **{parameter: f"%({parameter})s" for parameter in parameters},
+        }
+        numbered = template % {parameter: f"${number}" for number, parameter in enumerate(parameters, start=1)}
+        self.sql = template if parameters else numbered
+        declared = _in_parentheses(_declared(types[parameter]) for parameter in parameters)
         digest = hashlib.sha256(f"{declared}{numbered}".encode()).hexdigest()
-        self.name = f"task_backend_{digest[:32]}"
-        self.prepare = f"PREPARE {self.name} {declared} AS {numbered.replace('%', '%%') if names else numbered}; "
-        settings = _FOR_ANY_PARAMETERS if reads_many else ""
-        self.execute = f"{settings}EXECUTE {self.name} {_in_parentheses(f'%({name})s' for name in names)}"
-        self.deallocate = f"DEALLOCATE {self.name}; "
+        self.prepared_name = f"{name}_{digest[:16]}"
+        text = numbered.replace("%", "%%") if parameters else numbered
+        self.prepare = f"PREPARE {self.prepared_name} {declared} AS {text}; "
+        self.prefix = (_PLAN_FOR_ANY_PARAMETERS if reads_many else "") + (
+            _WAIT_FOR_REPLICA if waits_for_replica else ""
+        )
+        values = _in_parentheses(f"%({parameter})s" for parameter in parameters)
+        self.execute = f"{self.prefix}EXECUTE {self.prepared_name} {values}"
+        self.deallocate = f"DEALLOCATE {self.prepared_name}; "
+        STATEMENTS.append(self)
 
 
 class LongStatement(Statement):
-    """A SELECT without parameters of more rows, perhaps, than are held at once; `beginning` selects the first."""
+    """A SELECT without parameters that may return more rows than memory should hold at once.
 
-    def __init__(self, definition: Select[Any], rows_at_a_time: int) -> None:
-        super().__init__(definition)
+    `beginning` selects the first `rows_at_a_time`.
+    """
+
+    def __init__(self, name: str, purpose: str, definition: Select[Any], rows_at_a_time: int) -> None:
+        super().__init__(name, purpose, definition)
         self.rows_at_a_time = rows_at_a_time
-        self.beginning = Statement(definition.limit(literal_column(str(rows_at_a_time))))
+        first_rows = definition.limit(literal_column(str(rows_at_a_time)))
+        self.beginning = Statement(f"{name}_beginning", f"The first rows of {name}, usually all.", first_rows)
 
 
 def _declared(of: TypeEngine[Any]) -> str:
-    """The name of a parameter's type; where it is not known, PostgreSQL infers it."""
+    """The name of a parameter's type. PostgreSQL infers an unknown one."""
     return "unknown" if isinstance(of, NullType) else str(of.compile(dialect=DIALECT))
 
 

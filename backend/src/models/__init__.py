@@ -1,7 +1,7 @@
 """The tables. Importing this package registers them all with the metadata."""
 
-from src.models.counts import count_changes, counts
+from src.models import counts
 from src.models.task import Task
 from src.models.task_history import ActionType, TaskHistory
 
-__all__ = ["ActionType", "Task", "TaskHistory", "count_changes", "counts"]
+__all__ = ["ActionType", "Task", "TaskHistory", "counts"]

@@ -1,14 +1,11 @@
 """The tables of the counts; why they are exact is in alembic/versions/0003_cheap_counts.py."""
 
-from sqlalchemy import BigInteger, Column, Date, DateTime, Identity, MetaData, Table, Text, UniqueConstraint
+from sqlalchemy import BigInteger, Column, Date, DateTime, Identity, Table, Text, UniqueConstraint
 
 from src.database.base import Base
 
-# Entries are counted under their action, and the tasks that exist under these.
-TASK_CREATED = "task created"
-TASK_COMPLETED = "task completed"
-
-# A row for each kind and day in UTC, and one for each kind on all days, whose day is null.
+# A row for each kind and day in UTC, and one for each kind on all days, whose day is null. The kinds are the
+# actions, for entries of the history, and "task created" and "task completed", for the tasks that exist.
 counts = Table(
     "counts",
     Base.metadata,
@@ -38,15 +35,6 @@ task_count_changes = Table(
     "task_count_changes",
     Base.metadata,
     Column("number", BigInteger, Identity(always=True), primary_key=True),
-    Column("kind", Text, nullable=False),
-    Column("day", Date, nullable=False),
-    Column("change", BigInteger, nullable=False),
-)
-
-# A view of what is not in `counts` yet.
-count_changes = Table(
-    "count_changes",
-    MetaData(),
     Column("kind", Text, nullable=False),
     Column("day", Date, nullable=False),
     Column("change", BigInteger, nullable=False),

@@ -1,115 +1,86 @@
-"""Counts, put together from what is counted and what is not yet: see alembic/versions/0003_cheap_counts.py."""
+"""Counts: totals that the database maintains, plus the changes that it has not added to them yet.
 
-from collections.abc import Callable
-from typing import Any
+alembic/versions/0003_cheap_counts.py explains why the sum is exact at every moment.
+"""
 
-from sqlalchemy import (
-    BigInteger,
-    ClauseElement,
-    ColumnElement,
-    Date,
-    DateTime,
-    Select,
-    Subquery,
-    bindparam,
-    cast,
-    false,
-    func,
-    literal_column,
-    select,
-    true,
-    union_all,
-)
+from sqlalchemy import text
 
 from src.database.database import Database
 from src.database.statement import Statement
-from src.models import ActionType, count_changes, counts
-from src.models.counts import TASK_COMPLETED, TASK_CREATED
+from src.models import ActionType
 
-# Which kinds to count: a condition on the column `kind`.
-KindFilter = Callable[[ColumnElement[str]], ColumnElement[bool]]
+# The kinds that count entries of the history.
+ENTRY_KINDS = f"kind IN {tuple(map(str, ActionType))}"
 
-# More than these take longer to add up than everything else about a page of the history.
+# Beyond this many parts, adding them up takes longer than the rest of a page of the history.
 _MANY_PARTS = 200
-# A fold is to see what was committed a moment ago, whatever the default of the database is.
-_FOLD = "SET TRANSACTION ISOLATION LEVEL READ COMMITTED; SELECT fold_counts()"
-
-_folded, _changes = counts.c, count_changes.c
 
 
-def is_entry(kind: ColumnElement[str]) -> ColumnElement[bool]:
-    """Whether `kind` counts entries of the history."""
-    return kind.in_([_text(action) for action in ActionType])
+def total(kinds: str) -> str:
+    """Return the SELECT of the `total_count` of `kinds`, and of the number of `parts` that it is the sum of."""
+    return f"""
+        SELECT CAST(coalesce(sum(count), 0) AS bigint) AS total_count, count(*) AS parts
+        FROM (
+            SELECT count FROM counts WHERE {kinds} AND day IS NULL
+            UNION ALL
+            SELECT change FROM count_changes WHERE {kinds}
+        ) part
+    """  # noqa: S608  # Constants.
 
 
-def _is_task(kind: ColumnElement[str]) -> ColumnElement[bool]:
-    return kind.in_([_text(TASK_CREATED), _text(TASK_COMPLETED)])
+def count_by_day(kinds: str) -> str:
+    """Return the SELECT of each `day` and the `count` of its `kinds`, in one row or several."""
+    return f"""
+        SELECT day, count FROM counts WHERE {kinds} AND day IS NOT NULL
+        UNION ALL
+        SELECT day, change FROM count_changes WHERE {kinds}
+    """  # noqa: S608  # Constants.
 
 
-def total_count(kinds: KindFilter) -> Select[int, int]:
-    """Return a SELECT of the `total` number of rows of `kinds`, and of the number of `parts` that it is the sum of."""
-    part = union_all(
-        select(_folded.count.label("count")).where(kinds(_folded.kind), _folded.day.is_(None)),
-        select(_changes.change).where(kinds(_changes.kind)),
-    ).subquery("part")
-    return select(sum_of(part.c.count).label("total"), func.count().label("parts"))
-
-
-def count_by_day(kinds: KindFilter) -> Subquery:
-    """Return each `day` and the `count` of its rows of `kinds`, in one part or several."""
-    return union_all(
-        select(_folded.day, _folded.count.label("count")).where(kinds(_folded.kind), _folded.day.is_not(None)),
-        select(_changes.day, _changes.change).where(kinds(_changes.kind)),
-    ).subquery("part")
-
-
-def sum_of(count: ColumnElement[int], condition: ColumnElement[bool] | None = None) -> ColumnElement[int]:
-    """Return the sum of the parts of a count, of those that meet the `condition`; 0 where there is none."""
-    total: Any = func.sum(count)
-    if condition is not None:
-        total = total.filter(condition)
-    return cast(func.coalesce(total, 0), BigInteger)
-
-
-def _weekly_counts() -> ClauseElement:
-    """The first day of the week of `now`, its tasks created and completed, all completed, all tasks, and the parts.
-
-    Where `now` is null, it is the time that PostgreSQL gives a new task, whatever the clock of this machine says.
-    """
-    now = func.coalesce(bindparam("now", type_=DateTime(timezone=True)), func.now())
-    week = select(cast(func.date_trunc("week", func.timezone("UTC", now)), Date).label("first_day")).cte("week")
-    # Worked out once, and not for each row.
-    first_day = select(week.c.first_day).scalar_subquery()
-    last_day = select(week.c.first_day + literal_column("6")).scalar_subquery()
-    part = union_all(
-        select(_folded.kind, _folded.count.label("count"), true().label("of_all"), false().label("of_week")).where(
-            _is_task(_folded.kind), _folded.day.is_(None)
+WEEKLY_COUNTS = Statement(
+    "weekly_counts",
+    "Counts the tasks created and completed in the week of `now`, by default the present, and all tasks.",
+    # A new task gets its time from the same clock, so that no other clock can put it into another week.
+    text("""
+        WITH week AS (
+            SELECT CAST(date_trunc('week', timezone('UTC', coalesce(CAST(:now AS timestamptz), now()))) AS date)
+                AS first_day
         ),
-        select(_folded.kind, _folded.count, false(), true()).where(
-            _is_task(_folded.kind), _folded.day.between(first_day, last_day)
-        ),
-        select(_changes.kind, _changes.change, true(), _changes.day.between(first_day, last_day)).where(
-            _is_task(_changes.kind)
-        ),
-    ).subquery("part")
-    created, completed = part.c.kind == _text(TASK_CREATED), part.c.kind == _text(TASK_COMPLETED)
-    wanted = (
-        created & part.c.of_week,
-        completed & part.c.of_week,
-        completed & part.c.of_all,
-        created & part.c.of_all,
-    )
-    return select(first_day, *(sum_of(part.c.count, condition) for condition in wanted), func.count())
+        part AS (
+            SELECT kind, count, true AS of_all, false AS of_week
+            FROM counts
+            WHERE kind IN ('task created', 'task completed') AND day IS NULL
+            UNION ALL
+            SELECT kind, count, false, true
+            FROM counts
+            WHERE kind IN ('task created', 'task completed')
+                AND day BETWEEN (SELECT first_day FROM week) AND (SELECT first_day + 6 FROM week)
+            UNION ALL
+            SELECT kind, change, true, day BETWEEN (SELECT first_day FROM week) AND (SELECT first_day + 6 FROM week)
+            FROM count_changes
+            WHERE kind IN ('task created', 'task completed')
+        )
+        SELECT
+            (SELECT first_day FROM week) AS first_day,
+            CAST(coalesce(sum(count) FILTER (WHERE kind = 'task created' AND of_week), 0) AS bigint)
+                AS created_this_week,
+            CAST(coalesce(sum(count) FILTER (WHERE kind = 'task completed' AND of_week), 0) AS bigint)
+                AS completed_this_week,
+            CAST(coalesce(sum(count) FILTER (WHERE kind = 'task created' AND of_all), 0) AS bigint) AS all_tasks,
+            CAST(coalesce(sum(count) FILTER (WHERE kind = 'task completed' AND of_all), 0) AS bigint)
+                AS all_completed,
+            count(*) AS parts
+        FROM part
+    """),
+    reads_many=True,
+)
+
+FOLD_COUNTS = Statement(
+    "fold_counts", "Adds recent changes to the totals, in the background.", text("SELECT fold_counts()")
+)
 
 
-def keep_counted(database: Database, parts: int) -> None:
-    """Have the counts folded, in the background, when a count had many `parts`. `database` is the primary."""
+def fold_many(database: Database, parts: int) -> None:
+    """Fold the counts in the background if a count had many `parts`. `database` is the primary."""
     if parts > _MANY_PARTS:
-        database.maintain(_FOLD)
-
-
-def _text(value: str) -> ColumnElement[str]:
-    return literal_column(f"'{value}'")
-
-
-WEEKLY_COUNTS = Statement(_weekly_counts(), reads_many=True)
+        database.maintain(FOLD_COUNTS)

@@ -1,152 +1,162 @@
-"""The statement for a page of the history.
+"""The statements for a page of the history, newest entry first.
 
-Its cost grows with the entries of a day, and not with those of the history. The counts give the total
-and, far from the newest entry, the day on which the page begins, so that only entries of that day are
-stepped over.
+The cost of a page grows with the entries of one day, not with the history. The counts give the total.
+Far from the newest entry they also give the day on which the page begins, so that the page steps over
+entries of that day only.
 """
 
-from collections.abc import Sequence
-from functools import cache
-from typing import Any
+from sqlalchemy import text
 
-from sqlalchemy import (
-    ARRAY,
-    CTE,
-    TIMESTAMP,
-    BigInteger,
-    ColumnElement,
-    DateTime,
-    Integer,
-    Select,
-    String,
-    Text,
-    Uuid,
-    any_,
-    bindparam,
-    cast,
-    func,
-    literal_column,
-    select,
-    text,
-    true,
-    tuple_,
-)
-from sqlalchemy.dialects.postgresql import array
-
-from src.database.json_rows import json_rows
+from src.database.json_rows import wire_columns
 from src.database.statement import Statement
 from src.models import TaskHistory
-from src.services.counting import KindFilter, count_by_day, is_entry, sum_of, total_count
+from src.services.counting import ENTRY_KINDS, count_by_day, total
 
-# Each leads an index. A page is read by the index of the first that is given, which has fewer entries.
-_FILTERS = ("task_id", "action_type")
+# From here on, finding the day of an offset is faster than stepping over the entries before it.
+_FAR = 1000
 
-_history = TaskHistory.__table__.c
-_entries = select(TaskHistory.__table__)
-_position = tuple_(_history.timestamp, _history.history_id)
-_newest_first = (_history.timestamp.desc(), _history.history_id.desc())
+# What a page may be filtered by: each leads an index, and the first one given finds the page.
+_VALUES = {"task_id": "CAST(:task_id AS uuid)", "action_type": "CAST(:action_type AS varchar)"}
+_FILTERS: list[tuple[str, ...]] = [(), ("action_type",), ("task_id",), ("task_id", "action_type")]
 
-_limit: ColumnElement[int] = bindparam("limit", type_=Integer())
-_offset: ColumnElement[int] = bindparam("offset", type_=BigInteger())
-_after_timestamp = cast(bindparam("after_timestamp", type_=Text()), DateTime(timezone=True))
-_after = tuple_(_after_timestamp, bindparam("after_id", type_=Uuid(as_uuid=False)))
+_LIMIT, _OFFSET = "CAST(:limit AS integer)", "CAST(:offset AS bigint)"
+_CURSOR = "(CAST(:after_timestamp AS timestamptz), CAST(:after_history_id AS uuid))"
+_DAY_OF_CURSOR = "CAST(timezone('UTC', CAST(:after_timestamp AS timestamptz)) AS date)"
 
-
-@cache
-def page_of_history(given: frozenset[str], *, far: bool = False) -> Statement:
-    """Return the statement for a page of the entries that match what is `given`.
-
-    These are names of its parameters, beside `limit`: `task_id`, `action_type`, both or neither,
-    and either `offset` or `after_timestamp` with `after_id`. It returns one row: the number of all
-    entries that match, the number of those before the page, the page as a JSON array, the position
-    of its last entry, and the number of parts that the first number is the sum of. Whether the offset
-    is `far`, `is_far` tells.
-    """
-    filters = [name for name in _FILTERS if name in given]
-    matches = [_history[name] == _wanted(name) for name in filters]
-    # The entries of one task are few, and side by side in its index: they need no counts.
-    kinds = None if "task_id" in given else _kind_of_action if "action_type" in given else is_entry
-    total = (_count_of(matches) if kinds is None else total_count(kinds)).subquery("total")
-    page = _ordered_entries(filters)
-    first: ColumnElement[int] = cast(_offset, BigInteger)
-    if "offset" not in given:
-        page = page.where(_position < _after)
-        first = _count_until_cursor(matches, kinds)
-    elif far and kinds is not None:
-        day = _day_of_offset(kinds)
-        page = page.where(_history.timestamp < _scalar(day.c.ends)).offset(_offset - _scalar(day.c.newer))
-    else:
-        page = page.offset(_offset)
-    item = json_rows(page.limit(_limit).subquery("page"), "timestamp", "history_id").subquery()
-    # The order of the rows of a subquery is kept by an aggregate over it.
-    listed = select(
-        func.concat("[", func.string_agg(item.c.json, text("','")), "]", type_=String).label("items"),
-        func.array_agg(item.c.position, type_=ARRAY(Text))[func.count()].label("last_position"),
-    ).subquery("listed")
-    answer = select(total.c.total, first, listed.c["items"], listed.c.last_position, total.c.parts)
-    return Statement(answer.join_from(total, listed, true()), reads_many=True)
+# All text below is made of the constants above, so no caller's input gets into it.
+# ruff: noqa: S608
 
 
-def is_far(offset: int) -> bool:
-    """Whether it takes longer to step over `offset` entries than to look for the day on which to begin."""
-    return offset >= 1000
-
-
-def _ordered_entries(filters: Sequence[str]) -> Select[Any]:
-    """The entries that match the `filters`, newest first, by the index that the first of these leads."""
-    if not filters:
-        return _entries.order_by(*_newest_first)
-    first, *others = filters
-    # Not by an equality: then the order of the index on the time would do as well, and the planner, which
-    # does not know how rare the value is, might look for it through the whole history.
-    return _entries.where(
-        _history[first] == any_(array([_wanted(first)])), *(_history[name] == _wanted(name) for name in others)
-    ).order_by(_history[first], *_newest_first)
-
-
-def _wanted(name: str) -> ColumnElement[Any]:
-    return bindparam(name, type_=_history[name].type)
-
-
-def _kind_of_action(kind: ColumnElement[str]) -> ColumnElement[bool]:
-    return kind == bindparam("action_type")
-
-
-def _day_of_offset(kinds: KindFilter) -> CTE:
-    """When the day ends that has the entry at `offset`, and how many entries are newer; beyond the last, no row."""
-    part = count_by_day(kinds)
-    day = select(part.c.day, sum_of(part.c.count).label("count")).group_by(part.c.day).subquery("day")
-    newer = cast(func.sum(day.c.count).over(order_by=day.c.day.desc()), BigInteger) - day.c.count
-    running = select(day, newer.label("newer")).subquery("running")
-    return (
-        select(_end_of(running.c.day).label("ends"), running.c.newer)
-        .where(_offset >= running.c.newer, _offset < running.c.newer + running.c.count)
-        .cte("day_of_offset")
+def _page(filters: tuple[str, ...]) -> Statement:
+    """The page at `offset`."""
+    return _statement(
+        _name("history_page", filters),
+        "A page of the history.",
+        total_count=_total(filters),
+        entries=f"{_entries(filters)} LIMIT {_LIMIT} OFFSET {_OFFSET}",
+        entries_before=_OFFSET,
     )
 
 
-def _count_until_cursor(matches: Sequence[ColumnElement[bool]], kinds: KindFilter | None) -> ColumnElement[int]:
-    """How many entries there are up to the cursor: those of the cursor's day, and those of newer days."""
-    within = [*matches, _position >= _after]
-    if kinds is None:
-        return _number_of(within)
-    part = count_by_day(kinds)
-    day = cast(func.timezone("UTC", _after_timestamp), part.c.day.type)
-    newer = select(sum_of(part.c.count)).where(part.c.day > day).scalar_subquery()
-    return newer + _number_of([*within, _history.timestamp < _end_of(day)])
+def _deep_page(filters: tuple[str, ...]) -> Statement:
+    """The page at an `offset` far from the newest entry."""
+    day_of_offset = f"""
+        day_total AS (
+            SELECT day, CAST(sum(count) AS bigint) AS count FROM ({count_by_day(_kinds(filters))}) part GROUP BY day
+        ),
+        running_total AS (
+            SELECT day, count, CAST(sum(count) OVER (ORDER BY day DESC) AS bigint) - count AS newer FROM day_total
+        ),
+        day_of_offset AS (
+            SELECT timezone('UTC', CAST(day + 1 AS timestamp)) AS ends, newer
+            FROM running_total
+            WHERE {_OFFSET} >= newer AND {_OFFSET} < newer + count
+        ),
+    """
+    return _statement(
+        _name("deep_history_page", filters),
+        "A page of the history that begins far from the newest entry.",
+        before=day_of_offset,
+        total_count=_total(filters),
+        entries=f"{_entries(filters, 'timestamp < (SELECT ends FROM day_of_offset)')}"
+        f" LIMIT {_LIMIT} OFFSET {_OFFSET} - (SELECT newer FROM day_of_offset)",
+        entries_before=_OFFSET,
+    )
 
 
-def _count_of(matches: Sequence[ColumnElement[bool]]) -> Select[int, int]:
-    return select(_number_of(matches).label("total"), literal_column("1", Integer).label("parts"))
+def _next_page(filters: tuple[str, ...]) -> Statement:
+    """The page after a cursor: the position of an entry, which need not exist any more."""
+    until_cursor = [*_conditions(filters), f"(timestamp, history_id) >= {_CURSOR}"]
+    if "task_id" in filters:
+        entries_before = f"(SELECT count(*) FROM task_history WHERE {' AND '.join(until_cursor)})"
+    else:
+        entries_before = f"""
+            (
+                SELECT CAST(coalesce(sum(count), 0) AS bigint)
+                FROM ({count_by_day(_kinds(filters))}) part
+                WHERE day > {_DAY_OF_CURSOR}
+            ) + (
+                SELECT count(*) FROM task_history
+                WHERE {" AND ".join(until_cursor)}
+                    AND timestamp < timezone('UTC', CAST({_DAY_OF_CURSOR} + 1 AS timestamp))
+            )
+        """
+    return _statement(
+        _name("next_history_page", filters),
+        "The page of the history that follows a cursor.",
+        total_count=_total(filters),
+        entries=f"{_entries(filters, f'(timestamp, history_id) < {_CURSOR}')} LIMIT {_LIMIT}",
+        entries_before=entries_before,
+    )
 
 
-def _number_of(matches: Sequence[ColumnElement[bool]]) -> ColumnElement[int]:
-    return select(func.count()).select_from(TaskHistory.__table__).where(*matches).scalar_subquery()
+def _statement(
+    name: str, purpose: str, *, total_count: str, entries: str, entries_before: str, before: str = ""
+) -> Statement:
+    """Return the statement that returns, in one row, a page of `entries` and what its pagination tells.
+
+    These are the `total_count` of all that match, in how many `parts` it is counted, the number of
+    `entries_before` the page, its `items` as a JSON array, and the position of the last of them.
+    """
+    statement = f"""
+        WITH {before} total AS ({total_count}),
+        page AS (SELECT {wire_columns(TaskHistory.__table__)} FROM ({entries}) entry),
+        listed AS (
+            SELECT
+                concat('[', string_agg(CAST(row_to_json(page) AS text), ','), ']') AS items,
+                (array_agg(timestamp))[count(*)] AS last_timestamp,
+                (array_agg(history_id))[count(*)] AS last_history_id
+            FROM page
+        )
+        SELECT total_count, parts, {entries_before} AS entries_before, items, last_timestamp, last_history_id
+        FROM total, listed
+    """
+    return Statement(name, purpose, text(statement), reads_many=True)
 
 
-def _end_of(day: ColumnElement[Any]) -> ColumnElement[Any]:
-    return func.timezone("UTC", cast(day + literal_column("1"), TIMESTAMP))
+def _entries(filters: tuple[str, ...], *conditions: str) -> str:
+    """Return the SELECT of the entries that match, newest first, by the index that the first filter leads."""
+    matching, order = [*_conditions(filters), *conditions], "timestamp DESC, history_id DESC"
+    if filters:
+        # ANY instead of an equality, and the filter in the ORDER BY: after an equality, the index on the time has
+        # the right order as well, and the planner, which does not know how rare the value is, might scan the whole
+        # history by it.
+        matching[0] = f"{filters[0]} = ANY (ARRAY[{_VALUES[filters[0]]}])"
+        order = f"{filters[0]}, {order}"
+    where = f"WHERE {' AND '.join(matching)}" if matching else ""
+    return f"SELECT * FROM task_history {where} ORDER BY {order}"
 
 
-def _scalar(column: ColumnElement[Any]) -> ColumnElement[Any]:
-    return select(column).scalar_subquery()
+def _conditions(filters: tuple[str, ...]) -> list[str]:
+    return [f"{name} = {_VALUES[name]}" for name in filters]
+
+
+def _total(filters: tuple[str, ...]) -> str:
+    if "task_id" not in filters:
+        return total(_kinds(filters))
+    # The entries of one task are few and adjacent in its index. They need no counts.
+    return f"SELECT count(*) AS total_count, 1 AS parts FROM task_history WHERE {' AND '.join(_conditions(filters))}"
+
+
+def _kinds(filters: tuple[str, ...]) -> str:
+    return "kind = CAST(:action_type AS text)" if filters else ENTRY_KINDS
+
+
+def _name(kind: str, filters: tuple[str, ...]) -> str:
+    return "_by_".join([kind, *filters])
+
+
+_PAGES = {filters: _page(filters) for filters in _FILTERS}
+_DEEP_PAGES = {filters: _deep_page(filters) for filters in _FILTERS if "task_id" not in filters}
+_NEXT_PAGES = {filters: _next_page(filters) for filters in _FILTERS}
+
+
+def page_of_history(filters: tuple[str, ...], offset: int | None) -> Statement:
+    """Return the statement for a page of the entries that match `filters`, `task_id` before `action_type`.
+
+    Its parameters are the filters, `limit`, and `offset` or, if that is None, `after_timestamp` and
+    `after_history_id`.
+    """
+    if offset is None:
+        return _NEXT_PAGES[filters]
+    return (_DEEP_PAGES if offset >= _FAR and filters in _DEEP_PAGES else _PAGES)[filters]

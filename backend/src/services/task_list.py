@@ -1,68 +1,101 @@
-"""The statements for the list of tasks, whole or a page at a time."""
+"""The statements for the list of tasks: incomplete tasks first, then newest first, then by id."""
 
-from functools import cache
-from typing import Any
+from sqlalchemy import ColumnElement, select, text
 
-from sqlalchemy import (
-    ColumnElement,
-    DateTime,
-    Integer,
-    Select,
-    Text,
-    Uuid,
-    bindparam,
-    cast,
-    literal,
-    or_,
-    select,
-    union_all,
-)
-
-from src.database.json_rows import json_rows
+from src.database.json_rows import json_rows, wire_columns
 from src.database.statement import LongStatement, Statement
 from src.models import Task
+from src.utils.cursors import TaskPosition
+
+# The text below is made of constants, so no caller's input gets into it.
+# ruff: noqa: S608
 
 _tasks = Task.__table__.c
-_by_age = (_tasks.created_at.desc(), _tasks.id)
-
-_limit: ColumnElement[int] = bindparam("limit", type_=Integer())
-_after_created_at = cast(bindparam("after_created_at", type_=Text()), DateTime(timezone=True))
-_after_id = bindparam("after_id", type_=Uuid(as_uuid=False))
-
 
 # How many tasks of the whole list are in memory at a time.
 _ROWS_AT_A_TIME = 500
 
+_LIMIT = "CAST(:limit AS integer)"
+# The conditions on the tasks of a page. Each is one range of the index, which an OR would not be.
+_INCOMPLETE, _COMPLETE = "NOT is_completed", "is_completed"
+_ONE_KIND = "is_completed = CAST(:is_completed AS boolean)"
+_AFTER_CURSOR = (
+    "created_at <= CAST(:after_created_at AS timestamptz)"
+    " AND (created_at < CAST(:after_created_at AS timestamptz) OR id > CAST(:after_id AS uuid))"
+)
 
-def _list(*criteria: ColumnElement[bool]) -> LongStatement:
-    tasks = select(Task.__table__).where(*criteria).order_by(_tasks.is_completed, *_by_age)
-    return LongStatement(json_rows(tasks.subquery("task")), _ROWS_AT_A_TIME)
+
+def _list(name: str, purpose: str, *criteria: ColumnElement[bool]) -> LongStatement:
+    tasks = select(Task.__table__).where(*criteria).order_by(_tasks.is_completed, _tasks.created_at.desc(), _tasks.id)
+    return LongStatement(name, purpose, json_rows(tasks.subquery("task")), _ROWS_AT_A_TIME)
 
 
-ALL_TASKS = _list()
-INCOMPLETE_TASKS = _list(~_tasks.is_completed)
-COMPLETE_TASKS = _list(_tasks.is_completed)
+def _page(name: str, purpose: str, *ranges: str) -> Statement:
+    """Return the statement for a page of the tasks in `ranges` of the index.
 
-
-@cache
-def page_of_tasks(parts: tuple[bool, ...], cursor_part: bool | None) -> Statement:
-    """Return the statement for a page of the list, whose rows are tasks as JSON and their positions.
-
-    The list has two parts, the incomplete tasks and then the complete ones; `parts` says of which
-    the page may be. With a cursor in `cursor_part`, that part begins after it. The parameters are
-    `limit` and, with a cursor, `after_created_at` and `after_id`.
+    It returns one row: the first `limit` `tasks` as a JSON array, whether there are more (`has_next`),
+    and the position of the last one.
     """
-    rows = union_all(*(_rows(is_completed, is_completed == cursor_part).subquery().select() for is_completed in parts))
-    page = rows.subquery("part")
-    in_order = select(page).order_by(page.c.is_completed, page.c.created_at.desc(), page.c.id).limit(_limit)
-    return Statement(json_rows(in_order.subquery("task"), "is_completed", "created_at", "id"), reads_many=True)
-
-
-def _rows(is_completed: bool, after_cursor: bool) -> Select[Any]:
-    """Return the SELECT of one part: a range of the index, which no condition on both parts would be."""
-    rows = select(Task.__table__).where(_tasks.is_completed == literal(is_completed))
-    if after_cursor:
-        rows = rows.where(
-            _tasks.created_at <= _after_created_at, or_(_tasks.created_at < _after_created_at, _tasks.id > _after_id)
+    # One more than asked for, to tell whether there are more.
+    tasks = " UNION ALL ".join(
+        f"(SELECT * FROM tasks WHERE {each} ORDER BY created_at DESC, id LIMIT {_LIMIT} + 1)" for each in ranges
+    )
+    statement = f"""
+        WITH task AS (
+            SELECT * FROM ({tasks}) found ORDER BY is_completed, created_at DESC, id LIMIT {_LIMIT} + 1
+        ),
+        item AS (SELECT {wire_columns(Task.__table__)} FROM task),
+        page AS (
+            SELECT
+                count(*) > {_LIMIT} AS has_next,
+                array_agg(CAST(row_to_json(item) AS text)) AS tasks,
+                array_agg(is_completed) AS is_completed,
+                array_agg(created_at) AS created_at,
+                array_agg(id) AS id
+            FROM item
         )
-    return rows.order_by(*_by_age).limit(_limit)
+        SELECT
+            has_next,
+            concat('[', array_to_string(tasks[: {_LIMIT}], ','), ']') AS tasks,
+            is_completed[{_LIMIT}] AS is_completed,
+            created_at[{_LIMIT}] AS created_at,
+            id[{_LIMIT}] AS id
+        FROM page
+    """
+    return Statement(name, purpose, text(statement), reads_many=True)
+
+
+ALL_TASKS = _list("all_tasks", "Every task.")
+INCOMPLETE_TASKS = _list("incomplete_tasks", "Every incomplete task.", ~_tasks.is_completed)
+COMPLETE_TASKS = _list("complete_tasks", "Every complete task.", _tasks.is_completed)
+
+FIRST_PAGE = _page("first_page_of_tasks", "The first page of the list.", _INCOMPLETE, _COMPLETE)
+FIRST_PAGE_OF_KIND = _page(
+    "first_page_of_tasks_of_kind", "The first page of the complete or of the incomplete tasks.", _ONE_KIND
+)
+NEXT_PAGE = _page(
+    "next_page_of_tasks",
+    "The page that follows an incomplete task in the list.",
+    f"{_INCOMPLETE} AND {_AFTER_CURSOR}",
+    _COMPLETE,
+)
+NEXT_PAGE_OF_KIND = _page(
+    "next_page_of_tasks_of_kind",
+    "The page that follows a task among the complete or the incomplete tasks.",
+    f"{_ONE_KIND} AND {_AFTER_CURSOR}",
+)
+
+
+def page_of_tasks(after: TaskPosition | None, is_completed: bool | None) -> Statement | None:
+    """Return the statement for the page `after` a position, of one kind or of all tasks; None if it is empty.
+
+    Its parameters are `limit` and, as the page needs them, `is_completed`, `after_created_at` and `after_id`.
+    """
+    if after is None:
+        return FIRST_PAGE if is_completed is None else FIRST_PAGE_OF_KIND
+    if is_completed is None:
+        return NEXT_PAGE_OF_KIND if after.is_completed else NEXT_PAGE
+    if after.is_completed is is_completed:
+        return NEXT_PAGE_OF_KIND
+    # The complete tasks follow every incomplete one, and the reverse never happens.
+    return FIRST_PAGE_OF_KIND if is_completed else None

@@ -1,15 +1,12 @@
-"""Cursors: where a page ends, in a word that callers hand back to get the next page.
+"""Cursors: the position of a page's last row, which callers hand back to get the next page.
 
-A cursor holds what the page's last row is ordered by, so the next page follows it whatever was
-added or removed in between. For PostgreSQL this is a position, such as
-`t 2026-11-20T09:30:00.000000Z 0b7e1f0a-6f0e-4c2b-9d0e-2f6a5f1c9a11`: whether a task is complete (an
-entry has no such thing), a time, and an id. For callers it is the same in hexadecimal digits.
+A cursor holds the values that its list is ordered by. So the next page follows the last row exactly,
+whatever was added or removed in between. Callers see it as hexadecimal digits.
 """
 
 import re
 from datetime import UTC, datetime, timedelta
-from functools import partial
-from typing import Annotated, NamedTuple
+from typing import Annotated, NamedTuple, Self
 from uuid import UUID
 
 from pydantic import BeforeValidator, WithJsonSchema
@@ -25,35 +22,57 @@ _TASK_CURSOR = "[tf][0-9a-f]{48}"
 _ENTRY_CURSOR = "[0-9a-f]{48}"
 
 
+class EntryPosition(NamedTuple):
+    """The position of an entry in the history: its `timestamp`, in RFC 3339, and its id."""
+
+    timestamp: str
+    history_id: UUID
+
+    def __str__(self) -> str:
+        ticks = (datetime.fromisoformat(self.timestamp) - _FIRST_MOMENT) // _TICK
+        return f"{ticks:016x}{self.history_id.hex}"
+
+    @classmethod
+    def of(cls, value: object) -> Self:
+        """Return the position that a caller's cursor holds."""
+        digits = _require(_ENTRY_CURSOR, value)
+        ticks = min(int(digits[:16], 16), (_LAST_MOMENT - _FIRST_MOMENT) // _TICK)
+        return cls(rfc3339(_FIRST_MOMENT + ticks * _TICK), UUID(digits[16:]))
+
+
+class TaskPosition(NamedTuple):
+    """The position of a task in the list: whether it is complete, `created_at` in RFC 3339, and its id."""
+
+    is_completed: bool
+    created_at: str
+    id: UUID
+
+    def __str__(self) -> str:
+        return f"{'t' if self.is_completed else 'f'}{EntryPosition(self.created_at, self.id)}"
+
+    @classmethod
+    def of(cls, value: object) -> Self:
+        """Return the position that a caller's cursor holds."""
+        digits = _require(_TASK_CURSOR, value)
+        return cls(digits[0] == "t", *EntryPosition.of(digits[1:]))
+
+
 class Page(NamedTuple):
-    """Some of the rows that a caller asked for, and the cursor to the next ones, where there are more."""
+    """Some of the rows that a caller asked for, as JSON, and the position of the last one if more follow."""
 
     data: JsonText
-    next_cursor: str | None
+    next_cursor: TaskPosition | EntryPosition | None
 
 
-def cursor_to(position: str) -> str:
-    """Return the cursor to what follows `position`."""
-    *completeness, time, row_id = position.split()
-    ticks = (datetime.fromisoformat(time) - _FIRST_MOMENT) // _TICK
-    return f"{''.join(completeness)}{ticks:016x}{UUID(row_id).hex}"
-
-
-def position_of(value: object, cursors: str) -> str:
-    """Return the position that the cursor `value` holds, which must match the pattern `cursors`."""
-    if not isinstance(value, str) or not re.fullmatch(cursors, value, re.ASCII):
+def _require(pattern: str, value: object) -> str:
+    if not isinstance(value, str) or not re.fullmatch(pattern, value, re.ASCII):
         raise PydanticCustomError("cursor", "must be a cursor from a Link header of this path")
-    completeness, ticks, row_id = value[:-48], int(value[-48:-32], 16), UUID(value[-32:])
-    time = _FIRST_MOMENT + min(ticks, (_LAST_MOMENT - _FIRST_MOMENT) // _TICK) * _TICK
-    return f"{completeness} {rfc3339(time)} {row_id}".strip()
+    return value
 
 
-def _cursor(pattern: str) -> tuple[BeforeValidator, WithJsonSchema]:
-    return BeforeValidator(partial(position_of, cursors=pattern)), WithJsonSchema(
-        {"type": "string", "pattern": f"^{pattern}$"}
-    )
+def _json_schema(pattern: str) -> WithJsonSchema:
+    return WithJsonSchema({"type": "string", "pattern": f"^{pattern}$"})
 
 
-# What these types yield are positions.
-TaskCursor = Annotated[str, *_cursor(_TASK_CURSOR)]
-EntryCursor = Annotated[str, *_cursor(_ENTRY_CURSOR)]
+TaskCursor = Annotated[TaskPosition, BeforeValidator(TaskPosition.of), _json_schema(_TASK_CURSOR)]
+EntryCursor = Annotated[EntryPosition, BeforeValidator(EntryPosition.of), _json_schema(_ENTRY_CURSOR)]

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, time, timedelta
 from typing import Any
 
 import pytest
+from psycopg2.extras import NamedTupleCursor
 from sqlalchemy import URL, Connection, NullPool, create_engine, text
 from sqlalchemy.exc import OperationalError
 
@@ -90,17 +91,18 @@ def fold(url: URL, stop: threading.Event, folds: list[None]) -> None:
 def what_the_service_counts(connection: Connection, now: datetime) -> tuple[list[Any], list[Any]]:
     """What the service's statements count in the snapshot of `connection`, and what `count(*)` does."""
 
-    def rows(statement: Statement, **parameters: Any) -> Any:
-        cursor = connection.connection.cursor()
+    def row(statement: Statement, **parameters: Any) -> Any:
+        cursor = connection.connection.cursor(cursor_factory=NamedTupleCursor)
         cursor.execute(statement.sql, parameters)
         return cursor.fetchone()
 
-    first_day, *counted, _ = rows(WEEKLY_COUNTS, now=now)
-    monday = datetime.combine(first_day, time(), UTC)
+    week = row(WEEKLY_COUNTS, now=now)
+    counted = [week.created_this_week, week.completed_this_week, week.all_completed, week.all_tasks]
+    monday = datetime.combine(week.first_day, time(), UTC)
     assert monday <= now < monday + timedelta(weeks=1)
-    counted.append(rows(page_of_history(frozenset({"offset"})), offset=0, limit=1)[0])
+    counted.append(row(page_of_history((), 0), offset=0, limit=1).total_count)
     counted += [
-        rows(page_of_history(frozenset({"offset", "action_type"})), offset=0, limit=1, action_type=action)[0]
+        row(page_of_history(("action_type",), 0), offset=0, limit=1, action_type=action).total_count
         for action in ActionType
     ]
     there = connection.execute(

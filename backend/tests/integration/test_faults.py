@@ -15,10 +15,11 @@ import httpx
 import pytest
 from fastapi import FastAPI
 from prometheus_client import REGISTRY
-from sqlalchemy import URL, make_url
+from sqlalchemy import URL, make_url, text
 
 from config import BACKEND
 from src.database.database import Database
+from src.database.statement import Statement
 from src.embedded_postgres.server import EmbeddedPostgres
 from src.exceptions.errors import DatabaseUnavailable
 from src.services.task_service import TaskService
@@ -96,7 +97,7 @@ def test_a_statement_is_repeated_until_its_budget_is_spent(
     api: Api, live_app: tuple[FastAPI, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # A clock on which a second passes between one look at it and the next.
-    monkeypatch.setattr("src.database.database.time", SimpleNamespace(monotonic=count().__next__))
+    monkeypatch.setattr("src.database.retry.time", SimpleNamespace(monotonic=count().__next__))
     url = make_url(f"postgresql://someone@127.0.0.1:{free_port()}/tasks")
     live_app[0].state.database = Database(settings_for(url, repeat_budget_s=3))
     before = repeats()
@@ -369,7 +370,7 @@ async def test_the_log_says_that_no_connection_was_free(database_url: URL, caplo
 async def test_the_log_says_what_kept_the_counts_from_being_folded(
     database: Database, caplog: pytest.LogCaptureFixture
 ) -> None:
-    database.maintain("SELECT 1 / 0")
+    database.maintain(Statement("broken", "Divides by zero.", text("SELECT 1 / 0")))
     await asyncio.to_thread(wait_until, lambda: caplog.messages)
     assert caplog.messages == ["The database was not maintained: division by zero"]
 
@@ -384,7 +385,7 @@ def test_readiness_follows_the_database_and_liveness_does_not(
     assert "schema" in error_of(api.get("/health/ready"), 503)
     assert [message.partition(", and")[0] for message in caplog.messages] == [
         "The database has schema revision 0000",
-        'The database has not the schema of this code: relation "alembic_version" does not exist',
+        'The database does not have the schema of this code: relation "alembic_version" does not exist',
     ]
     live_app[0].state.database = Database(settings_for(make_url(f"postgresql://x@127.0.0.1:{free_port()}/x")))
     assert "database" in error_of(api.get("/health/ready"), 503)

@@ -11,7 +11,7 @@ from sqlalchemy import URL, Integer, String, Text, bindparam, func, literal, sel
 
 from config import BACKEND
 from src.database.connection import Connection
-from src.database.statement import Statement
+from src.database.statement import STATEMENTS, Statement
 from tests.conftest import Sql, settings_for
 from tests.drills.torture import PATIENT
 from tests.support.load import Findings, Readers, Writers, audit
@@ -19,8 +19,10 @@ from tests.support.pgbouncer import PROGRAM, pgbouncer
 from tests.support.service import MAIN, environment_of, free_port, running
 
 LIMIT = "SET LOCAL statement_timeout = 15000; "
-NUMBER = Statement(select(bindparam("number", type_=Integer()) + literal(1)))
-PERCENT = Statement(select(func.concat(literal("100%s %(x)s "), bindparam("name", type_=String()))))
+NUMBER = Statement("number", "Adds one.", select(bindparam("number", type_=Integer()) + literal(1)))
+PERCENT = Statement(
+    "percent", "Has percent signs.", select(func.concat(literal("100%s %(x)s "), bindparam("name", type_=String())))
+)
 
 
 @contextmanager
@@ -98,7 +100,7 @@ async def test_a_statement_that_somebody_else_prepared_is_used(connection: Conne
 
 async def test_a_statement_answers_with_the_columns_that_there_are_after_a_migration(connection: Connection) -> None:
     await connection.run("CREATE TEMPORARY TABLE changing AS SELECT 1 AS one")
-    everything = Statement(text("SELECT * FROM changing"))
+    everything = Statement("everything", "Reads a table.", text("SELECT * FROM changing"))
     assert await connection.execute(everything, {}, LIMIT) == [(1,)]
     await connection.run("ALTER TABLE changing ADD COLUMN two text DEFAULT 'two'")
     assert await connection.execute(everything, {}, LIMIT) == [(1, "two")]
@@ -108,18 +110,25 @@ async def test_percent_signs_and_quotes_are_what_they_are(connection: Connection
     for _ in range(2):
         assert await connection.execute(PERCENT, {"name": "50% 'x' \\"}, LIMIT) == [("100%s %(x)s 50% 'x' \\",)]
     assert await connection.run(PERCENT.sql, {"name": "%"}) == [("100%s %(x)s %",)]
-    constant = Statement(select(literal("100%")))
+    constant = Statement("constant", "Has a percent sign.", select(literal("100%")))
     assert await connection.execute(constant, {}, LIMIT) == [("100%",)]
 
 
 async def test_a_statement_that_takes_long_to_send_is_sent_whole(connection: Connection) -> None:
-    length = Statement(select(func.char_length(bindparam("long", type_=Text()))))
+    length = Statement("length", "Measures a text.", select(func.char_length(bindparam("long", type_=Text()))))
     assert await connection.execute(length, {"long": "x" * 10_000_000}, LIMIT) == [(10_000_000,)]
 
 
-def test_a_name_stands_for_one_statement() -> None:
-    other_type = Statement(select(bindparam("number", type_=Text()) + literal("1")))
-    names = [statement.name for statement in (NUMBER, PERCENT, other_type)]
-    assert len(set(names)) == 3
-    assert Statement(select(bindparam("number", type_=Integer()) + literal(1))).name == NUMBER.name
-    assert all(len(name) < 64 for name in names)
+def test_a_prepared_name_stands_for_one_statement() -> None:
+    number = bindparam("number", type_=Integer())
+    same = Statement("number", "Adds one, too.", select(number + literal(1)))
+    others = [
+        Statement("number", "Adds two.", select(number + literal(2))),
+        Statement("number", "Takes another type.", select(bindparam("number", type_=Text()) + literal("1"))),
+    ]
+    assert same.prepared_name == NUMBER.prepared_name
+    assert len({statement.prepared_name for statement in (same, *others)}) == 3
+
+
+def test_every_prepared_name_fits_an_identifier_of_postgresql() -> None:
+    assert all(len(statement.prepared_name) < 64 for statement in STATEMENTS)

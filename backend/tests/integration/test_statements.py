@@ -15,6 +15,7 @@ from src.database.statement import LongStatement, Statement
 from src.models import ActionType
 from src.services.history_service import HistoryService
 from src.services.task_service import TaskService
+from src.utils.cursors import EntryPosition, TaskPosition
 from src.utils.json_text import JsonFile
 from tests.conftest import AS_REPLICA, close, execute, settings_for
 from tests.support.client import Api
@@ -98,7 +99,7 @@ def fill(url: URL) -> UUID:
     return task_id
 
 
-CURSOR = "2026-01-01T00:00:00.000000Z 0b7e1f0a-6f0e-4c2b-9d0e-2f6a5f1c9a11"
+CURSOR = EntryPosition("2026-01-01T00:00:00.000000Z", UUID("0b7e1f0a-6f0e-4c2b-9d0e-2f6a5f1c9a11"))
 
 
 @pytest.mark.parametrize(
@@ -109,7 +110,7 @@ CURSOR = "2026-01-01T00:00:00.000000Z 0b7e1f0a-6f0e-4c2b-9d0e-2f6a5f1c9a11"
         (lambda tasks, history, task_id: tasks.get_all_tasks(), "ix_tasks_is_completed_created_at_id"),
         (lambda tasks, history, task_id: tasks.get_tasks_paginated(10), "ix_tasks_is_completed_created_at_id"),
         (
-            lambda tasks, history, task_id: tasks.get_tasks_paginated(10, f"t {CURSOR}"),
+            lambda tasks, history, task_id: tasks.get_tasks_paginated(10, TaskPosition(True, *CURSOR)),
             "ix_tasks_is_completed_created_at_id",
         ),
         (lambda tasks, history, task_id: history.get_history_paginated(), "ix_task_history_timestamp_history_id"),

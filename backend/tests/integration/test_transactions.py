@@ -149,5 +149,5 @@ async def test_a_statement_leaves_no_limit_and_no_transaction_on_its_connection(
 async def test_a_caller_who_gives_up_leaves_no_connection_in_the_middle_of_its_statement(database: Database) -> None:
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.05):
-            await database.run(Statement(text("SELECT pg_sleep(1)")))
-    assert await database.run(Statement(text("SELECT 1"))) == [(1,)]
+            await database.run(Statement("sleep", "Takes a second.", text("SELECT pg_sleep(1)")))
+    assert await database.run(Statement("one", "Returns one.", text("SELECT 1"))) == [(1,)]
