@@ -3,7 +3,7 @@
 PYTHON ?= python3
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test lint check format openapi fuzz torture test-scale bench bench-large
+.PHONY: help run demo test lint check format openapi statements fuzz torture test-scale bench bench-large
 
 help:  ## List the targets.
 	@grep -E '^[a-z-]+: .*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -30,6 +30,9 @@ format: .venv/installed-dev  ## Mend the format, and what else can be mended.
 
 openapi: .venv/installed  ## Write backend/openapi.json anew, after a change of the API.
 	@cd backend && ../.venv/bin/python main.py --openapi > openapi.json
+
+statements: .venv/installed-dev  ## Write backend/statements.sql, after a change of the SQL.
+	@cd backend && ../.venv/bin/python statements.py > statements.sql
 
 fuzz: .venv/installed  ## Search for requests that break the API, until Ctrl-C (needs `make run`).
 	@cd backend && ../.venv/bin/python -m schemathesis.cli run http://127.0.0.1:$${PORT:-8000}/openapi.json --checks all --continue-on-failure --max-examples 1000000

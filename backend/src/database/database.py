@@ -22,8 +22,6 @@ from src.utils.json_text import JsonFile, NoSpace, Space
 
 log = logging.getLogger(__name__)
 
-# Maintenance must see what was committed a moment ago, whatever isolation level the database defaults to.
-_MAINTENANCE_ISOLATION = "SET TRANSACTION ISOLATION LEVEL READ COMMITTED; "
 # In a fifth of a second, a busy service makes some hundred changes.
 _MAINTENANCE_PAUSE_S = 0.2
 _FAILED_MAINTENANCE_PAUSE_S = 5.0
@@ -127,7 +125,7 @@ class Database:
     async def _maintain(self, statement: Statement) -> None:
         try:
             async with self.pool.connection() as connection:
-                await connection.run(self._limit + _MAINTENANCE_ISOLATION + statement.sql)
+                await connection.run(self._limit + statement.prefix + statement.sql)
         except (psycopg2.Error, TimeoutError) as error:
             self.warnings.warn(f"The database was not maintained: {reason_of(error)}")
             await asyncio.sleep(_FAILED_MAINTENANCE_PAUSE_S)

@@ -15,14 +15,15 @@ DIALECT = PGDialect_psycopg2()  # type: ignore[no-untyped-call]
 # psycopg2 adapts the parameters, so it must know UUIDs.
 psycopg2.extras.register_uuid()  # type: ignore[no-untyped-call]
 
-# Forces a plan that suits every parameter. For a page, PostgreSQL would rather plan each request afresh, because
-# it does not know the limit and guesses a tenth of the table. The same guess makes it compile the plan (jit),
-# which takes longer than running it. And a table that is empty at planning time does not stay empty.
-_PLAN_FOR_ANY_PARAMETERS = (
+# A prefix that forces one plan for all parameters, by an index. For a page, PostgreSQL would rather plan
+# each request afresh, because it does not know the limit and guesses a tenth of the table. The same guess
+# makes it compile the plan (jit), which takes longer than running it. And a table that is empty at planning
+# time does not stay empty.
+PLAN_FOR_ANY_PARAMETERS = (
     "SET LOCAL plan_cache_mode = force_generic_plan; SET LOCAL jit = off; SET LOCAL enable_seqscan = off; "
 )
-# Writes WAL, so that COMMIT waits for a synchronous replica; a plain read would not.
-_WAIT_FOR_REPLICA = "SELECT pg_logical_emit_message(true, '', ''); "
+# A prefix that writes WAL, so that COMMIT waits for a synchronous replica; a plain read would not.
+WAIT_FOR_REPLICA = "SELECT pg_logical_emit_message(true, '', ''); "
 
 # Every statement that has been defined; statements.sql shows them all.
 STATEMENTS: list["Statement"] = []
@@ -31,32 +32,21 @@ STATEMENTS: list["Statement"] = []
 class Statement:
     """One SQL statement, in the forms that psycopg2 and PostgreSQL take.
 
-    - `sql` is its text, with psycopg2's placeholders.
+    - `sql` is its text, with psycopg2's placeholders for its `parameters`.
     - `prepare` makes PostgreSQL keep it, with its plan, as `prepared_name`; parsing and planning take
       longer than running. The name ends in a hash of the text, so on any connection it means this
       statement, whoever prepared it. `deallocate` drops it.
     - `execute` runs what was prepared.
     - `prefix` is SQL that goes in front of the statement, in the same transaction.
 
-    `name` and `purpose` are for people: see statements.sql. A statement that `reads_many` rows by an
-    index gets one plan for all parameters. One that `waits_for_replica` returns only when a synchronous
-    replica, if there is one, has everything that the statement can see.
+    `name` and `purpose` are for people: see statements.sql.
 
     This replaces SQLAlchemy's own execution, whose compiled cache and result objects take longer than
     the database does for one task. With a driver as fast below SQLAlchemy, delete it.
     """
 
-    def __init__(
-        self,
-        name: str,
-        purpose: str,
-        definition: ClauseElement,
-        *,
-        reads_many: bool = False,
-        waits_for_replica: bool = False,
-    ) -> None:
-        self.name, self.purpose = name, purpose
-        self.prefix = _PLAN_FOR_ANY_PARAMETERS if reads_many else _WAIT_FOR_REPLICA if waits_for_replica else ""
+    def __init__(self, name: str, purpose: str, definition: ClauseElement, *, prefix: str = "") -> None:
+        self.name, self.purpose, self.prefix = name, purpose, prefix
         compiled = definition.compile(dialect=DIALECT)
         assert isinstance(compiled, SQLCompiler)
         types = {parameter: bound.type for parameter, bound in compiled.binds.items()}
@@ -65,31 +55,28 @@ class Statement:
             for parameter, value in compiled.params.items()
             if value is not None
         }
-        parameters = [parameter for parameter in compiled.params if parameter not in constants]
+        self.parameters = [parameter for parameter in compiled.params if parameter not in constants]
 
-        # psycopg2 reads a doubled percent sign as one if there are parameters. SQLAlchemy doubles each.
+        # psycopg2 reads a doubled percent sign as one if there are self.parameters. SQLAlchemy doubles each.
         template = str(compiled).replace("%%", "%%%%") % {
             **constants,
-            **{parameter: f"%({parameter})s" for parameter in parameters},
+            **{parameter: f"%({parameter})s" for parameter in self.parameters},
         }
-        numbered = template % {parameter: f"${number}" for number, parameter in enumerate(parameters, start=1)}
-        self.sql = template if parameters else numbered
-        declared = _in_parentheses(_declared(types[parameter]) for parameter in parameters)
+        numbered = template % {parameter: f"${number}" for number, parameter in enumerate(self.parameters, start=1)}
+        self.sql = template if self.parameters else numbered
+        declared = _in_parentheses(_declared(types[parameter]) for parameter in self.parameters)
         digest = hashlib.sha256(f"{declared}{numbered}".encode()).hexdigest()
         self.prepared_name = f"{name}_{digest[:16]}"
-        text = numbered.replace("%", "%%") if parameters else numbered
+        text = numbered.replace("%", "%%") if self.parameters else numbered
         self.prepare = f"PREPARE {self.prepared_name} {declared} AS {text}; "
-        self.prefix = (_PLAN_FOR_ANY_PARAMETERS if reads_many else "") + (
-            _WAIT_FOR_REPLICA if waits_for_replica else ""
-        )
-        values = _in_parentheses(f"%({parameter})s" for parameter in parameters)
+        values = _in_parentheses(f"%({parameter})s" for parameter in self.parameters)
         self.execute = f"{self.prefix}EXECUTE {self.prepared_name} {values}"
         self.deallocate = f"DEALLOCATE {self.prepared_name}; "
         STATEMENTS.append(self)
 
 
 class LongStatement(Statement):
-    """A SELECT without parameters that may return more rows than memory should hold at once.
+    """A SELECT without self.parameters that may return more rows than memory should hold at once.
 
     `beginning` selects the first `rows_at_a_time`.
     """

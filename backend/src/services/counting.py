@@ -6,7 +6,7 @@ alembic/versions/0003_cheap_counts.py explains why the sum is exact at every mom
 from sqlalchemy import text
 
 from src.database.database import Database
-from src.database.statement import Statement
+from src.database.statement import PLAN_FOR_ANY_PARAMETERS, Statement
 from src.models import ActionType
 
 # The kinds that count entries of the history.
@@ -72,11 +72,15 @@ WEEKLY_COUNTS = Statement(
             count(*) AS parts
         FROM part
     """),
-    reads_many=True,
+    prefix=PLAN_FOR_ANY_PARAMETERS,
 )
 
 FOLD_COUNTS = Statement(
-    "fold_counts", "Adds recent changes to the totals, in the background.", text("SELECT fold_counts()")
+    "fold_counts",
+    "Adds recent changes to the totals, in the background.",
+    text("SELECT fold_counts()"),
+    # It must see what was committed a moment ago, whatever isolation level the database defaults to.
+    prefix="SET TRANSACTION ISOLATION LEVEL READ COMMITTED; ",
 )
 
 

@@ -8,7 +8,7 @@ entries of that day only.
 from sqlalchemy import text
 
 from src.database.json_rows import wire_columns
-from src.database.statement import Statement
+from src.database.statement import PLAN_FOR_ANY_PARAMETERS, Statement
 from src.models import TaskHistory
 from src.services.counting import ENTRY_KINDS, count_by_day, total
 
@@ -17,7 +17,12 @@ _FAR = 1000
 
 # What a page may be filtered by: each leads an index, and the first one given finds the page.
 _VALUES = {"task_id": "CAST(:task_id AS uuid)", "action_type": "CAST(:action_type AS varchar)"}
-_FILTERS: list[tuple[str, ...]] = [(), ("action_type",), ("task_id",), ("task_id", "action_type")]
+_FILTERS: dict[tuple[str, ...], str] = {
+    (): "",
+    ("action_type",): " of one action",
+    ("task_id",): " of one task",
+    ("task_id", "action_type"): " of one task and one action",
+}
 
 _LIMIT, _OFFSET = "CAST(:limit AS integer)", "CAST(:offset AS bigint)"
 _CURSOR = "(CAST(:after_timestamp AS timestamptz), CAST(:after_history_id AS uuid))"
@@ -31,7 +36,7 @@ def _page(filters: tuple[str, ...]) -> Statement:
     """The page at `offset`."""
     return _statement(
         _name("history_page", filters),
-        "A page of the history.",
+        f"A page of the history{_FILTERS[filters]}.",
         total_count=_total(filters),
         entries=f"{_entries(filters)} LIMIT {_LIMIT} OFFSET {_OFFSET}",
         entries_before=_OFFSET,
@@ -55,7 +60,7 @@ def _deep_page(filters: tuple[str, ...]) -> Statement:
     """
     return _statement(
         _name("deep_history_page", filters),
-        "A page of the history that begins far from the newest entry.",
+        f"A page of the history{_FILTERS[filters]}, far from the newest entry.",
         before=day_of_offset,
         total_count=_total(filters),
         entries=f"{_entries(filters, 'timestamp < (SELECT ends FROM day_of_offset)')}"
@@ -83,7 +88,7 @@ def _next_page(filters: tuple[str, ...]) -> Statement:
         """
     return _statement(
         _name("next_history_page", filters),
-        "The page of the history that follows a cursor.",
+        f"A page of the history{_FILTERS[filters]}, after a cursor.",
         total_count=_total(filters),
         entries=f"{_entries(filters, f'(timestamp, history_id) < {_CURSOR}')} LIMIT {_LIMIT}",
         entries_before=entries_before,
@@ -111,7 +116,7 @@ def _statement(
         SELECT total_count, parts, {entries_before} AS entries_before, items, last_timestamp, last_history_id
         FROM total, listed
     """
-    return Statement(name, purpose, text(statement), reads_many=True)
+    return Statement(name, purpose, text(statement), prefix=PLAN_FOR_ANY_PARAMETERS)
 
 
 def _entries(filters: tuple[str, ...], *conditions: str) -> str:

@@ -39,7 +39,7 @@ from sqlalchemy import (
 )
 
 from src.database.json_rows import json_rows
-from src.database.statement import Statement
+from src.database.statement import WAIT_FOR_REPLICA, Statement
 from src.models import ActionType, Task
 from src.services.history_service import HistoryService
 
@@ -164,15 +164,15 @@ GET = Statement("get_task", "Returns a task.", json_rows(select(Task.__table__).
 
 _RETURN_IF_LOGGED = Statement(
     "return_task_if_logged",
-    "Returns a task if the entry of a change is in the log: answers a repeat whose first attempt was committed.",
+    "Returns a task if its change is logged: the answer if an earlier attempt was committed.",
     json_rows(select(Task.__table__).where(_this_task, HistoryService.is_logged()).subquery("task")),
-    waits_for_replica=True,
+    prefix=WAIT_FOR_REPLICA,
 )
 _CONFIRM_DELETION = Statement(
     "confirm_deletion",
-    "Returns null if the entry of a deletion is in the log: answers a repeat whose first attempt was committed.",
+    "Returns null if a deletion is logged: the answer if an earlier attempt was committed.",
     select(_JSON_NULL).where(HistoryService.is_logged()),
-    waits_for_replica=True,
+    prefix=WAIT_FOR_REPLICA,
 )
 
 CREATE = Change(Statement("create_task", "Creates a task and logs it.", _create()), _RETURN_IF_LOGGED)

@@ -3,7 +3,7 @@
 from sqlalchemy import ColumnElement, select, text
 
 from src.database.json_rows import json_rows, wire_columns
-from src.database.statement import LongStatement, Statement
+from src.database.statement import PLAN_FOR_ANY_PARAMETERS, LongStatement, Statement
 from src.models import Task
 from src.utils.cursors import TaskPosition
 
@@ -62,7 +62,7 @@ def _page(name: str, purpose: str, *ranges: str) -> Statement:
             id[{_LIMIT}] AS id
         FROM page
     """
-    return Statement(name, purpose, text(statement), reads_many=True)
+    return Statement(name, purpose, text(statement), prefix=PLAN_FOR_ANY_PARAMETERS)
 
 
 ALL_TASKS = _list("all_tasks", "Every task.")
@@ -71,17 +71,17 @@ COMPLETE_TASKS = _list("complete_tasks", "Every complete task.", _tasks.is_compl
 
 FIRST_PAGE = _page("first_page_of_tasks", "The first page of the list.", _INCOMPLETE, _COMPLETE)
 FIRST_PAGE_OF_KIND = _page(
-    "first_page_of_tasks_of_kind", "The first page of the complete or of the incomplete tasks.", _ONE_KIND
+    "first_page_of_tasks_of_kind", "The first page of the complete or the incomplete tasks.", _ONE_KIND
 )
 NEXT_PAGE = _page(
     "next_page_of_tasks",
-    "The page that follows an incomplete task in the list.",
+    "The page of the list after an incomplete task.",
     f"{_INCOMPLETE} AND {_AFTER_CURSOR}",
     _COMPLETE,
 )
 NEXT_PAGE_OF_KIND = _page(
     "next_page_of_tasks_of_kind",
-    "The page that follows a task among the complete or the incomplete tasks.",
+    "The page of the complete or the incomplete tasks after one of them.",
     f"{_ONE_KIND} AND {_AFTER_CURSOR}",
 )
 

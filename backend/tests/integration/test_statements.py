@@ -1,17 +1,22 @@
-"""One request, one statement, one round trip; and the indexes that the statements use."""
+"""One request, one statement, one round trip; the indexes that the statements use; and statements.sql."""
 
+import re
+import subprocess
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from typing import Any
 from uuid import UUID, uuid4
 
+import psycopg2
 import pytest
 from fastapi import FastAPI
 from sqlalchemy import URL
 
-from src.database.connection import Rows
+from config import BACKEND
+from src.database.connection import Rows, connect_arguments
 from src.database.database import Database
-from src.database.statement import LongStatement, Statement
+from src.database.statement import STATEMENTS, LongStatement, Statement
 from src.models import ActionType
 from src.services.history_service import HistoryService
 from src.services.task_service import TaskService
@@ -195,3 +200,34 @@ class ExplainedDatabase(Database):
         await connection.run("ROLLBACK; DEALLOCATE ALL")
         self.plan = "\n".join(line for (line,) in lines)
         self.pool.release(connection)
+
+
+def test_statements_sql_shows_the_statements_that_are_sent() -> None:
+    statements = pytest.importorskip("statements", reason="needs pglast (requirements-test.txt)", exc_type=ImportError)
+    shown = subprocess.run([sys.executable, "statements.py"], cwd=BACKEND, capture_output=True, text=True, check=True)
+    assert (BACKEND / "statements.sql").read_text() == shown.stdout, "run `make statements`"
+    assert statements
+
+
+@pytest.mark.parametrize("statement", STATEMENTS, ids=lambda statement: statement.name)
+def test_a_statement_is_planned_alike_as_it_is_shown_and_as_it_is_sent(
+    many_rows: tuple[URL, UUID], statement: Statement
+) -> None:
+    statements = pytest.importorskip("statements", reason="needs pglast (requirements-test.txt)", exc_type=ImportError)
+    parameters = statement.parameters
+    shown = re.sub(
+        r"(?<![:\w]):([a-z]\w*)", lambda match: f"${parameters.index(match[1]) + 1}", statements.formatted(statement)
+    )
+    head, _, _ = statement.prepare.partition(" AS ")
+    nulls = f"({', '.join('NULL' for _ in parameters)})" if parameters else ""
+    generic = "SET plan_cache_mode = force_generic_plan; "
+    explain = f"EXPLAIN (VERBOSE, COSTS OFF) EXECUTE {statement.prepared_name}{nulls}"
+    with psycopg2.connect(**connect_arguments(settings_for(many_rows[0]))) as connection:
+        plans = []
+        for prepare in (statement.prepare.replace("%%", "%"), f"{head} AS {shown};"):
+            cursor = connection.cursor()
+            cursor.execute(generic + prepare + explain)
+            plans.append(cursor.fetchall())
+            cursor.execute(statement.deallocate)
+    connection.close()
+    assert plans[0] == plans[1]

@@ -1,0 +1,1314 @@
+-- Every statement that the service sends, by name. `make statements` writes this file.
+--
+-- Parameters are :name, as psql has them. Each statement is a message of its own to PostgreSQL, and a
+-- transaction of its own, with SET LOCAL statement_timeout in front.
+--
+--   all_tasks: Every task.
+--   all_tasks_beginning: The first rows of all_tasks, usually all.
+--   complete_task: Completes a task and logs it, unless it is complete already.
+--   complete_tasks: Every complete task.
+--   complete_tasks_beginning: The first rows of complete_tasks, usually all.
+--   confirm_deletion: Returns null if a deletion is logged: the answer if an earlier attempt was committed.
+--   create_task: Creates a task and logs it.
+--   deep_history_page: A page of the history, far from the newest entry.
+--   deep_history_page_by_action_type: A page of the history of one action, far from the newest entry.
+--   delete_task: Deletes a task and logs it.
+--   first_page_of_tasks: The first page of the list.
+--   first_page_of_tasks_of_kind: The first page of the complete or the incomplete tasks.
+--   fold_counts: Adds recent changes to the totals, in the background.
+--   get_task: Returns a task.
+--   history_page: A page of the history.
+--   history_page_by_action_type: A page of the history of one action.
+--   history_page_by_task_id: A page of the history of one task.
+--   history_page_by_task_id_by_action_type: A page of the history of one task and one action.
+--   incomplete_tasks: Every incomplete task.
+--   incomplete_tasks_beginning: The first rows of incomplete_tasks, usually all.
+--   next_history_page: A page of the history, after a cursor.
+--   next_history_page_by_action_type: A page of the history of one action, after a cursor.
+--   next_history_page_by_task_id: A page of the history of one task, after a cursor.
+--   next_history_page_by_task_id_by_action_type: A page of the history of one task and one action, after a cursor.
+--   next_page_of_tasks: The page of the list after an incomplete task.
+--   next_page_of_tasks_of_kind: The page of the complete or the incomplete tasks after one of them.
+--   reopen_task: Reopens a task and logs it, unless it is incomplete already.
+--   return_task_if_logged: Returns a task if its change is logged: the answer if an earlier attempt was committed.
+--   schema_state: Returns the revision of the schema, and the guards that are off or missing.
+--   update_task: Sets a title, a description or both, and logs it if anything differs.
+--   weekly_counts: Counts the tasks created and completed in the week of `now`, by default the present, and all tasks.
+
+
+-- all_tasks
+-- Every task.
+SELECT CAST(row_to_json(item) AS text) AS json
+FROM (SELECT task.id AS id,
+             task.title AS title,
+             task.description AS description,
+             task.is_completed AS is_completed,
+             to_char(timezone('UTC', task.created_at), 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS created_at,
+             to_char(timezone('UTC', task.updated_at), 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS updated_at,
+             to_char(timezone('UTC', task.completed_at), 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS completed_at
+      FROM (SELECT tasks.id AS id,
+                   tasks.title AS title,
+                   tasks.description AS description,
+                   tasks.is_completed AS is_completed,
+                   tasks.created_at AS created_at,
+                   tasks.updated_at AS updated_at,
+                   tasks.completed_at AS completed_at
+            FROM tasks
+            ORDER BY tasks.is_completed, tasks.created_at DESC, tasks.id) AS task) AS item;
+
+
+-- all_tasks_beginning
+-- The first rows of all_tasks, usually all.
+SELECT CAST(row_to_json(item) AS text) AS json
+FROM (SELECT task.id AS id,
+             task.title AS title,
+             task.description AS description,
+             task.is_completed AS is_completed,
+             to_char(timezone('UTC', task.created_at), 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS created_at,
+             to_char(timezone('UTC', task.updated_at), 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS updated_at,
+             to_char(timezone('UTC', task.completed_at), 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS completed_at
+      FROM (SELECT tasks.id AS id,
+                   tasks.title AS title,
+                   tasks.description AS description,
+                   tasks.is_completed AS is_completed,
+                   tasks.created_at AS created_at,
+                   tasks.updated_at AS updated_at,
+                   tasks.completed_at AS completed_at
+            FROM tasks
+            ORDER BY tasks.is_completed, tasks.created_at DESC, tasks.id) AS task) AS item
+LIMIT 500;
+
+
+-- complete_task
+-- Completes a task and logs it, unless it is complete already.
+WITH task AS (
+         SELECT tasks.id AS id,
+                tasks.title AS title,
+                tasks.description AS description,
+                tasks.is_completed AS is_completed,
+                tasks.created_at AS created_at,
+                tasks.updated_at AS updated_at,
+                tasks.completed_at AS completed_at
+         FROM tasks
+         WHERE tasks.id = CAST(:task_id AS uuid)
+         FOR UPDATE
+       ),
+     moment AS (
+         SELECT LEAST(GREATEST(clock_timestamp(),
+                               task.updated_at + CAST('1 microsecond' AS interval)),
+                      CAST('9999-12-31 23:59:59.999999Z' AS timestamptz)) AS now
+         FROM task
+       ),
+     changed AS (
+         UPDATE tasks
+         SET is_completed = TRUE,
+             updated_at = (SELECT moment.now
+                           FROM moment),
+             completed_at = (SELECT moment.now
+                             FROM moment)
+         FROM task
+         WHERE tasks.id = task.id AND NOT task.is_completed
+         RETURNING tasks.id,
+                   tasks.title,
+                   tasks.description,
+                   tasks.is_completed,
+                   tasks.created_at,
+                   tasks.updated_at,
+                   tasks.completed_at
+       ),
+     logged AS (
+         INSERT INTO task_history (history_id, task_id, action_type, description, timestamp)
+         SELECT CAST(:history_id AS uuid) AS history_id,
+                changed.id AS task_id,
+                'COMPLETED' AS action_type,
+                'Task marked as completed' AS description,
+                changed.updated_at AS timestamp
+         FROM changed
+       )
+  SELECT CAST(row_to_json(item) AS text) AS json
+  FROM (SELECT answer.id AS id,
+               answer.title AS title,
+               answer.description AS description,
+               answer.is_completed AS is_completed,
+               to_char(timezone('UTC', answer.created_at), 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS created_at,
+               to_char(timezone('UTC', answer.updated_at), 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS updated_at,
+               to_char(timezone('UTC', answer.completed_at), 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS completed_at
+        FROM (SELECT changed.id AS id,
+                     changed.title AS title,
+                     changed.description AS description,
+                     changed.is_completed AS is_completed,
+                     changed.created_at AS created_at,
+                     changed.updated_at AS updated_at,
+                     changed.completed_at AS completed_at
+              FROM changed
+
+              UNION ALL
+
+              SELECT task.id AS id,
+                     task.title AS title,
+                     task.description AS description,
+                     task.is_completed AS is_completed,
+                     task.created_at AS created_at,
+                     task.updated_at AS updated_at,
+                     task.completed_at AS completed_at
+              FROM task
+              WHERE NOT EXISTS (SELECT *
+                                FROM changed)) AS answer) AS item;
+
+
+-- complete_tasks
+-- Every complete task.
+SELECT CAST(row_to_json(item) AS text) AS json
+FROM (SELECT task.id AS id,
+             task.title AS title,
+             task.description AS description,
+             task.is_completed AS is_completed,
+             to_char(timezone('UTC', task.created_at), 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS created_at,
+             to_char(timezone('UTC', task.updated_at), 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS updated_at,
+             to_char(timezone('UTC', task.completed_at), 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS completed_at
+      FROM (SELECT tasks.id AS id,
+                   tasks.title AS title,
+                   tasks.description AS description,
+                   tasks.is_completed AS is_completed,
+                   tasks.created_at AS created_at,
+                   tasks.updated_at AS updated_at,
+                   tasks.completed_at AS completed_at
+            FROM tasks
+            WHERE tasks.is_completed
+            ORDER BY tasks.is_completed, tasks.created_at DESC, tasks.id) AS task) AS item;
+
+
+-- complete_tasks_beginning
+-- The first rows of complete_tasks, usually all.
+SELECT CAST(row_to_json(item) AS text) AS json
+FROM (SELECT task.id AS id,
+             task.title AS title,
+             task.description AS description,
+             task.is_completed AS is_completed,
+             to_char(timezone('UTC', task.created_at), 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS created_at,
+             to_char(timezone('UTC', task.updated_at), 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS updated_at,
+             to_char(timezone('UTC', task.completed_at), 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS completed_at
+      FROM (SELECT tasks.id AS id,
+                   tasks.title AS title,
+                   tasks.description AS description,
+                   tasks.is_completed AS is_completed,
+                   tasks.created_at AS created_at,
+                   tasks.updated_at AS updated_at,
+                   tasks.completed_at AS completed_at
+            FROM tasks
+            WHERE tasks.is_completed
+            ORDER BY tasks.is_completed, tasks.created_at DESC, tasks.id) AS task) AS item
+LIMIT 500;
+
+
+-- confirm_deletion
+-- Returns null if a deletion is logged: the answer if an earlier attempt was committed.
+SELECT pg_logical_emit_message(true, '', '');
+SELECT 'null' AS json
+WHERE EXISTS (SELECT *
+              FROM task_history
+              WHERE task_history.history_id = CAST(:history_id AS uuid));
+
+
+-- create_task
+-- Creates a task and logs it.
+WITH created AS (
+         INSERT INTO tasks (id,
+                            title,
+                            description,
+                            is_completed,
+                            created_at,
+                            updated_at,
+                            completed_at)
+         VALUES (CAST(:task_id AS uuid), :title, :description, FALSE, now(), now(), NULL)
+         RETURNING tasks.id,
+                   tasks.title,
+                   tasks.description,
+                   tasks.is_completed,
+                   tasks.created_at,
+                   tasks.updated_at,
+                   tasks.completed_at
+       ),
+     logged AS (
+         INSERT INTO task_history (history_id, task_id, action_type, description, timestamp)
+         SELECT CAST(:history_id AS uuid) AS history_id,
+                created.id AS task_id,
+                'CREATED' AS action_type,
+                concat('Task created: ''', created.title, '''') AS description,
+                created.updated_at AS timestamp
+         FROM created
+       )
+  SELECT CAST(row_to_json(item) AS text) AS json
+  FROM (SELECT created.id AS id,
+               created.title AS title,
+               created.description AS description,
+               created.is_completed AS is_completed,
+               to_char(timezone('UTC', created.created_at), 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS created_at,
+               to_char(timezone('UTC', created.updated_at), 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS updated_at,
+               to_char(timezone('UTC', created.completed_at), 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS completed_at
+        FROM created) AS item;
+
+
+-- deep_history_page
+-- A page of the history, far from the newest entry.
+SET LOCAL plan_cache_mode = force_generic_plan;
+SET LOCAL jit = off;
+SET LOCAL enable_seqscan = off;
+WITH day_total AS (
+         SELECT day, CAST(sum(count) AS bigint) AS count
+         FROM (SELECT day, count
+               FROM counts
+               WHERE kind IN ('CREATED', 'UPDATED', 'COMPLETED', 'INCOMPLETED', 'DELETED')
+                 AND day IS NOT NULL
+
+               UNION ALL
+
+               SELECT day, change
+               FROM count_changes
+               WHERE kind IN ('CREATED', 'UPDATED', 'COMPLETED', 'INCOMPLETED', 'DELETED')) AS part
+         GROUP BY day
+       ),
+     running_total AS (
+         SELECT day, count, CAST(sum(count) OVER (ORDER BY day DESC) AS bigint) - count AS newer
+         FROM day_total
+       ),
+     day_of_offset AS (
+         SELECT timezone('UTC', CAST(day + 1 AS timestamp)) AS ends, newer
+         FROM running_total
+         WHERE CAST(:offset AS bigint) >= newer AND CAST(:offset AS bigint) < newer + count
+       ),
+     total AS (
+         SELECT CAST(COALESCE(sum(count), 0) AS bigint) AS total_count, count(*) AS parts
+         FROM (SELECT count
+               FROM counts
+               WHERE kind IN ('CREATED', 'UPDATED', 'COMPLETED', 'INCOMPLETED', 'DELETED')
+                 AND day IS NULL
+
+               UNION ALL
+
+               SELECT change
+               FROM count_changes
+               WHERE kind IN ('CREATED', 'UPDATED', 'COMPLETED', 'INCOMPLETED', 'DELETED')) AS part
+       ),
+     page AS (
+         SELECT history_id,
+                task_id,
+                action_type,
+                description,
+                to_char(timezone('UTC', timestamp), 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS timestamp
+         FROM (SELECT *
+               FROM task_history
+               WHERE timestamp < (SELECT ends
+                                  FROM day_of_offset)
+               ORDER BY timestamp DESC, history_id DESC
+               LIMIT CAST(:limit AS integer)
+               OFFSET CAST(:offset AS bigint) - (SELECT newer
+                                                 FROM day_of_offset)) AS entry
+       ),
+     listed AS (
+         SELECT concat('[', string_agg(CAST(row_to_json(page) AS text), ','), ']') AS items,
+                ((array_agg(timestamp)))[count(*)] AS last_timestamp,
+                ((array_agg(history_id)))[count(*)] AS last_history_id
+         FROM page
+       )
+  SELECT total_count,
+         parts,
+         CAST(:offset AS bigint) AS entries_before,
+         items,
+         last_timestamp,
+         last_history_id
+  FROM total, listed;
+
+
+-- deep_history_page_by_action_type
+-- A page of the history of one action, far from the newest entry.
+SET LOCAL plan_cache_mode = force_generic_plan;
+SET LOCAL jit = off;
+SET LOCAL enable_seqscan = off;
+WITH day_total AS (
+         SELECT day, CAST(sum(count) AS bigint) AS count
+         FROM (SELECT day, count
+               FROM counts
+               WHERE kind = CAST(:action_type AS text) AND day IS NOT NULL
+
+               UNION ALL
+
+               SELECT day, change
+               FROM count_changes
+               WHERE kind = CAST(:action_type AS text)) AS part
+         GROUP BY day
+       ),
+     running_total AS (
+         SELECT day, count, CAST(sum(count) OVER (ORDER BY day DESC) AS bigint) - count AS newer
+         FROM day_total
+       ),
+     day_of_offset AS (
+         SELECT timezone('UTC', CAST(day + 1 AS timestamp)) AS ends, newer
+         FROM running_total
+         WHERE CAST(:offset AS bigint) >= newer AND CAST(:offset AS bigint) < newer + count
+       ),
+     total AS (
+         SELECT CAST(COALESCE(sum(count), 0) AS bigint) AS total_count, count(*) AS parts
+         FROM (SELECT count
+               FROM counts
+               WHERE kind = CAST(:action_type AS text) AND day IS NULL
+
+               UNION ALL
+
+               SELECT change
+               FROM count_changes
+               WHERE kind = CAST(:action_type AS text)) AS part
+       ),
+     page AS (
+         SELECT history_id,
+                task_id,
+                action_type,
+                description,
+                to_char(timezone('UTC', timestamp), 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS timestamp
+         FROM (SELECT *
+               FROM task_history
+               WHERE action_type = ANY(ARRAY[CAST(:action_type AS varchar)])
+                 AND timestamp < (SELECT ends
+                                  FROM day_of_offset)
+               ORDER BY action_type, timestamp DESC, history_id DESC
+               LIMIT CAST(:limit AS integer)
+               OFFSET CAST(:offset AS bigint) - (SELECT newer
+                                                 FROM day_of_offset)) AS entry
+       ),
+     listed AS (
+         SELECT concat('[', string_agg(CAST(row_to_json(page) AS text), ','), ']') AS items,
+                ((array_agg(timestamp)))[count(*)] AS last_timestamp,
+                ((array_agg(history_id)))[count(*)] AS last_history_id
+         FROM page
+       )
+  SELECT total_count,
+         parts,
+         CAST(:offset AS bigint) AS entries_before,
+         items,
+         last_timestamp,
+         last_history_id
+  FROM total, listed;
+
+
+-- delete_task
+-- Deletes a task and logs it.
+WITH task AS (
+         SELECT tasks.id AS id,
+                tasks.title AS title,
+                tasks.description AS description,
+                tasks.is_completed AS is_completed,
+                tasks.created_at AS created_at,
+                tasks.updated_at AS updated_at,
+                tasks.completed_at AS completed_at
+         FROM tasks
+         WHERE tasks.id = CAST(:task_id AS uuid)
+         FOR UPDATE
+       ),
+     moment AS (
+         SELECT LEAST(GREATEST(clock_timestamp(),
+                               task.updated_at + CAST('1 microsecond' AS interval)),
+                      CAST('9999-12-31 23:59:59.999999Z' AS timestamptz)) AS now
+         FROM task
+       ),
+     deleted AS (
+         DELETE FROM tasks
+         USING task
+         WHERE tasks.id = task.id
+         RETURNING tasks.id, tasks.title, (SELECT moment.now FROM moment) AS updated_at
+       ),
+     logged AS (
+         INSERT INTO task_history (history_id, task_id, action_type, description, timestamp)
+         SELECT CAST(:history_id AS uuid) AS history_id,
+                deleted.id AS task_id,
+                'DELETED' AS action_type,
+                concat('Task deleted: ''', deleted.title, '''') AS description,
+                deleted.updated_at AS timestamp
+         FROM deleted
+       )
+  SELECT 'null' AS json
+  FROM deleted;
+
+
+-- first_page_of_tasks
+-- The first page of the list.
+SET LOCAL plan_cache_mode = force_generic_plan;
+SET LOCAL jit = off;
+SET LOCAL enable_seqscan = off;
+WITH task AS (
+         SELECT *
+         FROM ((SELECT *
+                FROM tasks
+                WHERE NOT is_completed
+                ORDER BY created_at DESC, id
+                LIMIT (CAST(:limit AS integer) + 1))
+
+               UNION ALL
+
+               (SELECT *
+                FROM tasks
+                WHERE is_completed
+                ORDER BY created_at DESC, id
+                LIMIT (CAST(:limit AS integer) + 1))) AS found
+         ORDER BY is_completed, created_at DESC, id
+         LIMIT (CAST(:limit AS integer) + 1)
+       ),
+     item AS (
+         SELECT id,
+                title,
+                description,
+                is_completed,
+                to_char(timezone('UTC', created_at), 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS created_at,
+                to_char(timezone('UTC', updated_at), 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS updated_at,
+                to_char(timezone('UTC', completed_at), 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS completed_at
+         FROM task
+       ),
+     page AS (
+         SELECT count(*) > CAST(:limit AS integer) AS has_next,
+                array_agg(CAST(row_to_json(item) AS text)) AS tasks,
+                array_agg(is_completed) AS is_completed,
+                array_agg(created_at) AS created_at,
+                array_agg(id) AS id
+         FROM item
+       )
+  SELECT has_next,
+         concat('[', array_to_string((tasks)[:CAST(:limit AS integer)], ','), ']') AS tasks,
+         (is_completed)[CAST(:limit AS integer)] AS is_completed,
+         (created_at)[CAST(:limit AS integer)] AS created_at,
+         (id)[CAST(:limit AS integer)] AS id
+  FROM page;
+
+
+-- first_page_of_tasks_of_kind
+-- The first page of the complete or the incomplete tasks.
+SET LOCAL plan_cache_mode = force_generic_plan;
+SET LOCAL jit = off;
+SET LOCAL enable_seqscan = off;
+WITH task AS (
+         SELECT *
+         FROM (SELECT *
+               FROM tasks
+               WHERE is_completed = CAST(:is_completed AS boolean)
+               ORDER BY created_at DESC, id
+               LIMIT (CAST(:limit AS integer) + 1)) AS found
+         ORDER BY is_completed, created_at DESC, id
+         LIMIT (CAST(:limit AS integer) + 1)
+       ),
+     item AS (
+         SELECT id,
+                title,
+                description,
+                is_completed,
+                to_char(timezone('UTC', created_at), 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS created_at,
+                to_char(timezone('UTC', updated_at), 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS updated_at,
+                to_char(timezone('UTC', completed_at), 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS completed_at
+         FROM task
+       ),
+     page AS (
+         SELECT count(*) > CAST(:limit AS integer) AS has_next,
+                array_agg(CAST(row_to_json(item) AS text)) AS tasks,
+                array_agg(is_completed) AS is_completed,
+                array_agg(created_at) AS created_at,
+                array_agg(id) AS id
+         FROM item
+       )
+  SELECT has_next,
+         concat('[', array_to_string((tasks)[:CAST(:limit AS integer)], ','), ']') AS tasks,
+         (is_completed)[CAST(:limit AS integer)] AS is_completed,
+         (created_at)[CAST(:limit AS integer)] AS created_at,
+         (id)[CAST(:limit AS integer)] AS id
+  FROM page;
+
+
+-- fold_counts
+-- Adds recent changes to the totals, in the background.
+SET TRANSACTION ISOLATION LEVEL READ COMMITTED;
+SELECT fold_counts();
+
+
+-- get_task
+-- Returns a task.
+SELECT CAST(row_to_json(item) AS text) AS json
+FROM (SELECT task.id AS id,
+             task.title AS title,
+             task.description AS description,
+             task.is_completed AS is_completed,
+             to_char(timezone('UTC', task.created_at), 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS created_at,
+             to_char(timezone('UTC', task.updated_at), 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS updated_at,
+             to_char(timezone('UTC', task.completed_at), 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS completed_at
+      FROM (SELECT tasks.id AS id,
+                   tasks.title AS title,
+                   tasks.description AS description,
+                   tasks.is_completed AS is_completed,
+                   tasks.created_at AS created_at,
+                   tasks.updated_at AS updated_at,
+                   tasks.completed_at AS completed_at
+            FROM tasks
+            WHERE tasks.id = CAST(:task_id AS uuid)) AS task) AS item;
+
+
+-- history_page
+-- A page of the history.
+SET LOCAL plan_cache_mode = force_generic_plan;
+SET LOCAL jit = off;
+SET LOCAL enable_seqscan = off;
+WITH total AS (
+         SELECT CAST(COALESCE(sum(count), 0) AS bigint) AS total_count, count(*) AS parts
+         FROM (SELECT count
+               FROM counts
+               WHERE kind IN ('CREATED', 'UPDATED', 'COMPLETED', 'INCOMPLETED', 'DELETED')
+                 AND day IS NULL
+
+               UNION ALL
+
+               SELECT change
+               FROM count_changes
+               WHERE kind IN ('CREATED', 'UPDATED', 'COMPLETED', 'INCOMPLETED', 'DELETED')) AS part
+       ),
+     page AS (
+         SELECT history_id,
+                task_id,
+                action_type,
+                description,
+                to_char(timezone('UTC', timestamp), 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS timestamp
+         FROM (SELECT *
+               FROM task_history
+               ORDER BY timestamp DESC, history_id DESC
+               LIMIT CAST(:limit AS integer)
+               OFFSET CAST(:offset AS bigint)) AS entry
+       ),
+     listed AS (
+         SELECT concat('[', string_agg(CAST(row_to_json(page) AS text), ','), ']') AS items,
+                ((array_agg(timestamp)))[count(*)] AS last_timestamp,
+                ((array_agg(history_id)))[count(*)] AS last_history_id
+         FROM page
+       )
+  SELECT total_count,
+         parts,
+         CAST(:offset AS bigint) AS entries_before,
+         items,
+         last_timestamp,
+         last_history_id
+  FROM total, listed;
+
+
+-- history_page_by_action_type
+-- A page of the history of one action.
+SET LOCAL plan_cache_mode = force_generic_plan;
+SET LOCAL jit = off;
+SET LOCAL enable_seqscan = off;
+WITH total AS (
+         SELECT CAST(COALESCE(sum(count), 0) AS bigint) AS total_count, count(*) AS parts
+         FROM (SELECT count
+               FROM counts
+               WHERE kind = CAST(:action_type AS text) AND day IS NULL
+
+               UNION ALL
+
+               SELECT change
+               FROM count_changes
+               WHERE kind = CAST(:action_type AS text)) AS part
+       ),
+     page AS (
+         SELECT history_id,
+                task_id,
+                action_type,
+                description,
+                to_char(timezone('UTC', timestamp), 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS timestamp
+         FROM (SELECT *
+               FROM task_history
+               WHERE action_type = ANY(ARRAY[CAST(:action_type AS varchar)])
+               ORDER BY action_type, timestamp DESC, history_id DESC
+               LIMIT CAST(:limit AS integer)
+               OFFSET CAST(:offset AS bigint)) AS entry
+       ),
+     listed AS (
+         SELECT concat('[', string_agg(CAST(row_to_json(page) AS text), ','), ']') AS items,
+                ((array_agg(timestamp)))[count(*)] AS last_timestamp,
+                ((array_agg(history_id)))[count(*)] AS last_history_id
+         FROM page
+       )
+  SELECT total_count,
+         parts,
+         CAST(:offset AS bigint) AS entries_before,
+         items,
+         last_timestamp,
+         last_history_id
+  FROM total, listed;
+
+
+-- history_page_by_task_id
+-- A page of the history of one task.
+SET LOCAL plan_cache_mode = force_generic_plan;
+SET LOCAL jit = off;
+SET LOCAL enable_seqscan = off;
+WITH total AS (
+         SELECT count(*) AS total_count, 1 AS parts
+         FROM task_history
+         WHERE task_id = CAST(:task_id AS uuid)
+       ),
+     page AS (
+         SELECT history_id,
+                task_id,
+                action_type,
+                description,
+                to_char(timezone('UTC', timestamp), 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS timestamp
+         FROM (SELECT *
+               FROM task_history
+               WHERE task_id = ANY(ARRAY[CAST(:task_id AS uuid)])
+               ORDER BY task_id, timestamp DESC, history_id DESC
+               LIMIT CAST(:limit AS integer)
+               OFFSET CAST(:offset AS bigint)) AS entry
+       ),
+     listed AS (
+         SELECT concat('[', string_agg(CAST(row_to_json(page) AS text), ','), ']') AS items,
+                ((array_agg(timestamp)))[count(*)] AS last_timestamp,
+                ((array_agg(history_id)))[count(*)] AS last_history_id
+         FROM page
+       )
+  SELECT total_count,
+         parts,
+         CAST(:offset AS bigint) AS entries_before,
+         items,
+         last_timestamp,
+         last_history_id
+  FROM total, listed;
+
+
+-- history_page_by_task_id_by_action_type
+-- A page of the history of one task and one action.
+SET LOCAL plan_cache_mode = force_generic_plan;
+SET LOCAL jit = off;
+SET LOCAL enable_seqscan = off;
+WITH total AS (
+         SELECT count(*) AS total_count, 1 AS parts
+         FROM task_history
+         WHERE task_id = CAST(:task_id AS uuid) AND action_type = CAST(:action_type AS varchar)
+       ),
+     page AS (
+         SELECT history_id,
+                task_id,
+                action_type,
+                description,
+                to_char(timezone('UTC', timestamp), 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS timestamp
+         FROM (SELECT *
+               FROM task_history
+               WHERE task_id = ANY(ARRAY[CAST(:task_id AS uuid)])
+                 AND action_type = CAST(:action_type AS varchar)
+               ORDER BY task_id, timestamp DESC, history_id DESC
+               LIMIT CAST(:limit AS integer)
+               OFFSET CAST(:offset AS bigint)) AS entry
+       ),
+     listed AS (
+         SELECT concat('[', string_agg(CAST(row_to_json(page) AS text), ','), ']') AS items,
+                ((array_agg(timestamp)))[count(*)] AS last_timestamp,
+                ((array_agg(history_id)))[count(*)] AS last_history_id
+         FROM page
+       )
+  SELECT total_count,
+         parts,
+         CAST(:offset AS bigint) AS entries_before,
+         items,
+         last_timestamp,
+         last_history_id
+  FROM total, listed;
+
+
+-- incomplete_tasks
+-- Every incomplete task.
+SELECT CAST(row_to_json(item) AS text) AS json
+FROM (SELECT task.id AS id,
+             task.title AS title,
+             task.description AS description,
+             task.is_completed AS is_completed,
+             to_char(timezone('UTC', task.created_at), 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS created_at,
+             to_char(timezone('UTC', task.updated_at), 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS updated_at,
+             to_char(timezone('UTC', task.completed_at), 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS completed_at
+      FROM (SELECT tasks.id AS id,
+                   tasks.title AS title,
+                   tasks.description AS description,
+                   tasks.is_completed AS is_completed,
+                   tasks.created_at AS created_at,
+                   tasks.updated_at AS updated_at,
+                   tasks.completed_at AS completed_at
+            FROM tasks
+            WHERE NOT tasks.is_completed
+            ORDER BY tasks.is_completed, tasks.created_at DESC, tasks.id) AS task) AS item;
+
+
+-- incomplete_tasks_beginning
+-- The first rows of incomplete_tasks, usually all.
+SELECT CAST(row_to_json(item) AS text) AS json
+FROM (SELECT task.id AS id,
+             task.title AS title,
+             task.description AS description,
+             task.is_completed AS is_completed,
+             to_char(timezone('UTC', task.created_at), 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS created_at,
+             to_char(timezone('UTC', task.updated_at), 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS updated_at,
+             to_char(timezone('UTC', task.completed_at), 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS completed_at
+      FROM (SELECT tasks.id AS id,
+                   tasks.title AS title,
+                   tasks.description AS description,
+                   tasks.is_completed AS is_completed,
+                   tasks.created_at AS created_at,
+                   tasks.updated_at AS updated_at,
+                   tasks.completed_at AS completed_at
+            FROM tasks
+            WHERE NOT tasks.is_completed
+            ORDER BY tasks.is_completed, tasks.created_at DESC, tasks.id) AS task) AS item
+LIMIT 500;
+
+
+-- next_history_page
+-- A page of the history, after a cursor.
+SET LOCAL plan_cache_mode = force_generic_plan;
+SET LOCAL jit = off;
+SET LOCAL enable_seqscan = off;
+WITH total AS (
+         SELECT CAST(COALESCE(sum(count), 0) AS bigint) AS total_count, count(*) AS parts
+         FROM (SELECT count
+               FROM counts
+               WHERE kind IN ('CREATED', 'UPDATED', 'COMPLETED', 'INCOMPLETED', 'DELETED')
+                 AND day IS NULL
+
+               UNION ALL
+
+               SELECT change
+               FROM count_changes
+               WHERE kind IN ('CREATED', 'UPDATED', 'COMPLETED', 'INCOMPLETED', 'DELETED')) AS part
+       ),
+     page AS (
+         SELECT history_id,
+                task_id,
+                action_type,
+                description,
+                to_char(timezone('UTC', timestamp), 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS timestamp
+         FROM (SELECT *
+               FROM task_history
+               WHERE (timestamp, history_id) < (CAST(:after_timestamp AS timestamptz),
+                                                CAST(:after_history_id AS uuid))
+               ORDER BY timestamp DESC, history_id DESC
+               LIMIT CAST(:limit AS integer)) AS entry
+       ),
+     listed AS (
+         SELECT concat('[', string_agg(CAST(row_to_json(page) AS text), ','), ']') AS items,
+                ((array_agg(timestamp)))[count(*)] AS last_timestamp,
+                ((array_agg(history_id)))[count(*)] AS last_history_id
+         FROM page
+       )
+  SELECT total_count,
+         parts,
+         (SELECT CAST(COALESCE(sum(count), 0) AS bigint)
+          FROM (SELECT day, count
+                FROM counts
+                WHERE kind IN ('CREATED', 'UPDATED', 'COMPLETED', 'INCOMPLETED', 'DELETED')
+                  AND day IS NOT NULL
+
+                UNION ALL
+
+                SELECT day, change
+                FROM count_changes
+                WHERE kind IN ('CREATED', 'UPDATED', 'COMPLETED', 'INCOMPLETED', 'DELETED')) AS part
+          WHERE day > CAST(timezone('UTC', CAST(:after_timestamp AS timestamptz)) AS date)) + (SELECT count(*)
+                                                                                               FROM task_history
+                                                                                               WHERE (timestamp, history_id) >= (CAST(:after_timestamp AS timestamptz),
+                                                                                                                                 CAST(:after_history_id AS uuid))
+                                                                                                 AND timestamp < timezone('UTC',
+                                                                                                                          CAST(CAST(timezone('UTC',
+                                                                                                                                             CAST(:after_timestamp AS timestamptz)) AS date) + 1 AS timestamp))) AS entries_before,
+         items,
+         last_timestamp,
+         last_history_id
+  FROM total, listed;
+
+
+-- next_history_page_by_action_type
+-- A page of the history of one action, after a cursor.
+SET LOCAL plan_cache_mode = force_generic_plan;
+SET LOCAL jit = off;
+SET LOCAL enable_seqscan = off;
+WITH total AS (
+         SELECT CAST(COALESCE(sum(count), 0) AS bigint) AS total_count, count(*) AS parts
+         FROM (SELECT count
+               FROM counts
+               WHERE kind = CAST(:action_type AS text) AND day IS NULL
+
+               UNION ALL
+
+               SELECT change
+               FROM count_changes
+               WHERE kind = CAST(:action_type AS text)) AS part
+       ),
+     page AS (
+         SELECT history_id,
+                task_id,
+                action_type,
+                description,
+                to_char(timezone('UTC', timestamp), 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS timestamp
+         FROM (SELECT *
+               FROM task_history
+               WHERE action_type = ANY(ARRAY[CAST(:action_type AS varchar)])
+                 AND (timestamp, history_id) < (CAST(:after_timestamp AS timestamptz),
+                                                CAST(:after_history_id AS uuid))
+               ORDER BY action_type, timestamp DESC, history_id DESC
+               LIMIT CAST(:limit AS integer)) AS entry
+       ),
+     listed AS (
+         SELECT concat('[', string_agg(CAST(row_to_json(page) AS text), ','), ']') AS items,
+                ((array_agg(timestamp)))[count(*)] AS last_timestamp,
+                ((array_agg(history_id)))[count(*)] AS last_history_id
+         FROM page
+       )
+  SELECT total_count,
+         parts,
+         (SELECT CAST(COALESCE(sum(count), 0) AS bigint)
+          FROM (SELECT day, count
+                FROM counts
+                WHERE kind = CAST(:action_type AS text) AND day IS NOT NULL
+
+                UNION ALL
+
+                SELECT day, change
+                FROM count_changes
+                WHERE kind = CAST(:action_type AS text)) AS part
+          WHERE day > CAST(timezone('UTC', CAST(:after_timestamp AS timestamptz)) AS date)) + (SELECT count(*)
+                                                                                               FROM task_history
+                                                                                               WHERE action_type = CAST(:action_type AS varchar)
+                                                                                                 AND (timestamp, history_id) >= (CAST(:after_timestamp AS timestamptz),
+                                                                                                                                 CAST(:after_history_id AS uuid))
+                                                                                                 AND timestamp < timezone('UTC',
+                                                                                                                          CAST(CAST(timezone('UTC',
+                                                                                                                                             CAST(:after_timestamp AS timestamptz)) AS date) + 1 AS timestamp))) AS entries_before,
+         items,
+         last_timestamp,
+         last_history_id
+  FROM total, listed;
+
+
+-- next_history_page_by_task_id
+-- A page of the history of one task, after a cursor.
+SET LOCAL plan_cache_mode = force_generic_plan;
+SET LOCAL jit = off;
+SET LOCAL enable_seqscan = off;
+WITH total AS (
+         SELECT count(*) AS total_count, 1 AS parts
+         FROM task_history
+         WHERE task_id = CAST(:task_id AS uuid)
+       ),
+     page AS (
+         SELECT history_id,
+                task_id,
+                action_type,
+                description,
+                to_char(timezone('UTC', timestamp), 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS timestamp
+         FROM (SELECT *
+               FROM task_history
+               WHERE task_id = ANY(ARRAY[CAST(:task_id AS uuid)])
+                 AND (timestamp, history_id) < (CAST(:after_timestamp AS timestamptz),
+                                                CAST(:after_history_id AS uuid))
+               ORDER BY task_id, timestamp DESC, history_id DESC
+               LIMIT CAST(:limit AS integer)) AS entry
+       ),
+     listed AS (
+         SELECT concat('[', string_agg(CAST(row_to_json(page) AS text), ','), ']') AS items,
+                ((array_agg(timestamp)))[count(*)] AS last_timestamp,
+                ((array_agg(history_id)))[count(*)] AS last_history_id
+         FROM page
+       )
+  SELECT total_count,
+         parts,
+         (SELECT count(*)
+          FROM task_history
+          WHERE task_id = CAST(:task_id AS uuid)
+            AND (timestamp, history_id) >= (CAST(:after_timestamp AS timestamptz),
+                                            CAST(:after_history_id AS uuid))) AS entries_before,
+         items,
+         last_timestamp,
+         last_history_id
+  FROM total, listed;
+
+
+-- next_history_page_by_task_id_by_action_type
+-- A page of the history of one task and one action, after a cursor.
+SET LOCAL plan_cache_mode = force_generic_plan;
+SET LOCAL jit = off;
+SET LOCAL enable_seqscan = off;
+WITH total AS (
+         SELECT count(*) AS total_count, 1 AS parts
+         FROM task_history
+         WHERE task_id = CAST(:task_id AS uuid) AND action_type = CAST(:action_type AS varchar)
+       ),
+     page AS (
+         SELECT history_id,
+                task_id,
+                action_type,
+                description,
+                to_char(timezone('UTC', timestamp), 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS timestamp
+         FROM (SELECT *
+               FROM task_history
+               WHERE task_id = ANY(ARRAY[CAST(:task_id AS uuid)])
+                 AND action_type = CAST(:action_type AS varchar)
+                 AND (timestamp, history_id) < (CAST(:after_timestamp AS timestamptz),
+                                                CAST(:after_history_id AS uuid))
+               ORDER BY task_id, timestamp DESC, history_id DESC
+               LIMIT CAST(:limit AS integer)) AS entry
+       ),
+     listed AS (
+         SELECT concat('[', string_agg(CAST(row_to_json(page) AS text), ','), ']') AS items,
+                ((array_agg(timestamp)))[count(*)] AS last_timestamp,
+                ((array_agg(history_id)))[count(*)] AS last_history_id
+         FROM page
+       )
+  SELECT total_count,
+         parts,
+         (SELECT count(*)
+          FROM task_history
+          WHERE task_id = CAST(:task_id AS uuid)
+            AND action_type = CAST(:action_type AS varchar)
+            AND (timestamp, history_id) >= (CAST(:after_timestamp AS timestamptz),
+                                            CAST(:after_history_id AS uuid))) AS entries_before,
+         items,
+         last_timestamp,
+         last_history_id
+  FROM total, listed;
+
+
+-- next_page_of_tasks
+-- The page of the list after an incomplete task.
+SET LOCAL plan_cache_mode = force_generic_plan;
+SET LOCAL jit = off;
+SET LOCAL enable_seqscan = off;
+WITH task AS (
+         SELECT *
+         FROM ((SELECT *
+                FROM tasks
+                WHERE NOT is_completed
+                  AND created_at <= CAST(:after_created_at AS timestamptz)
+                  AND (created_at < CAST(:after_created_at AS timestamptz)
+                    OR id > CAST(:after_id AS uuid))
+                ORDER BY created_at DESC, id
+                LIMIT (CAST(:limit AS integer) + 1))
+
+               UNION ALL
+
+               (SELECT *
+                FROM tasks
+                WHERE is_completed
+                ORDER BY created_at DESC, id
+                LIMIT (CAST(:limit AS integer) + 1))) AS found
+         ORDER BY is_completed, created_at DESC, id
+         LIMIT (CAST(:limit AS integer) + 1)
+       ),
+     item AS (
+         SELECT id,
+                title,
+                description,
+                is_completed,
+                to_char(timezone('UTC', created_at), 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS created_at,
+                to_char(timezone('UTC', updated_at), 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS updated_at,
+                to_char(timezone('UTC', completed_at), 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS completed_at
+         FROM task
+       ),
+     page AS (
+         SELECT count(*) > CAST(:limit AS integer) AS has_next,
+                array_agg(CAST(row_to_json(item) AS text)) AS tasks,
+                array_agg(is_completed) AS is_completed,
+                array_agg(created_at) AS created_at,
+                array_agg(id) AS id
+         FROM item
+       )
+  SELECT has_next,
+         concat('[', array_to_string((tasks)[:CAST(:limit AS integer)], ','), ']') AS tasks,
+         (is_completed)[CAST(:limit AS integer)] AS is_completed,
+         (created_at)[CAST(:limit AS integer)] AS created_at,
+         (id)[CAST(:limit AS integer)] AS id
+  FROM page;
+
+
+-- next_page_of_tasks_of_kind
+-- The page of the complete or the incomplete tasks after one of them.
+SET LOCAL plan_cache_mode = force_generic_plan;
+SET LOCAL jit = off;
+SET LOCAL enable_seqscan = off;
+WITH task AS (
+         SELECT *
+         FROM (SELECT *
+               FROM tasks
+               WHERE is_completed = CAST(:is_completed AS boolean)
+                 AND created_at <= CAST(:after_created_at AS timestamptz)
+                 AND (created_at < CAST(:after_created_at AS timestamptz)
+                   OR id > CAST(:after_id AS uuid))
+               ORDER BY created_at DESC, id
+               LIMIT (CAST(:limit AS integer) + 1)) AS found
+         ORDER BY is_completed, created_at DESC, id
+         LIMIT (CAST(:limit AS integer) + 1)
+       ),
+     item AS (
+         SELECT id,
+                title,
+                description,
+                is_completed,
+                to_char(timezone('UTC', created_at), 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS created_at,
+                to_char(timezone('UTC', updated_at), 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS updated_at,
+                to_char(timezone('UTC', completed_at), 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS completed_at
+         FROM task
+       ),
+     page AS (
+         SELECT count(*) > CAST(:limit AS integer) AS has_next,
+                array_agg(CAST(row_to_json(item) AS text)) AS tasks,
+                array_agg(is_completed) AS is_completed,
+                array_agg(created_at) AS created_at,
+                array_agg(id) AS id
+         FROM item
+       )
+  SELECT has_next,
+         concat('[', array_to_string((tasks)[:CAST(:limit AS integer)], ','), ']') AS tasks,
+         (is_completed)[CAST(:limit AS integer)] AS is_completed,
+         (created_at)[CAST(:limit AS integer)] AS created_at,
+         (id)[CAST(:limit AS integer)] AS id
+  FROM page;
+
+
+-- reopen_task
+-- Reopens a task and logs it, unless it is incomplete already.
+WITH task AS (
+         SELECT tasks.id AS id,
+                tasks.title AS title,
+                tasks.description AS description,
+                tasks.is_completed AS is_completed,
+                tasks.created_at AS created_at,
+                tasks.updated_at AS updated_at,
+                tasks.completed_at AS completed_at
+         FROM tasks
+         WHERE tasks.id = CAST(:task_id AS uuid)
+         FOR UPDATE
+       ),
+     moment AS (
+         SELECT LEAST(GREATEST(clock_timestamp(),
+                               task.updated_at + CAST('1 microsecond' AS interval)),
+                      CAST('9999-12-31 23:59:59.999999Z' AS timestamptz)) AS now
+         FROM task
+       ),
+     changed AS (
+         UPDATE tasks
+         SET is_completed = FALSE,
+             updated_at = (SELECT moment.now
+                           FROM moment),
+             completed_at = NULL
+         FROM task
+         WHERE tasks.id = task.id AND task.is_completed
+         RETURNING tasks.id,
+                   tasks.title,
+                   tasks.description,
+                   tasks.is_completed,
+                   tasks.created_at,
+                   tasks.updated_at,
+                   tasks.completed_at
+       ),
+     logged AS (
+         INSERT INTO task_history (history_id, task_id, action_type, description, timestamp)
+         SELECT CAST(:history_id AS uuid) AS history_id,
+                changed.id AS task_id,
+                'INCOMPLETED' AS action_type,
+                'Task marked as incomplete' AS description,
+                changed.updated_at AS timestamp
+         FROM changed
+       )
+  SELECT CAST(row_to_json(item) AS text) AS json
+  FROM (SELECT answer.id AS id,
+               answer.title AS title,
+               answer.description AS description,
+               answer.is_completed AS is_completed,
+               to_char(timezone('UTC', answer.created_at), 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS created_at,
+               to_char(timezone('UTC', answer.updated_at), 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS updated_at,
+               to_char(timezone('UTC', answer.completed_at), 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS completed_at
+        FROM (SELECT changed.id AS id,
+                     changed.title AS title,
+                     changed.description AS description,
+                     changed.is_completed AS is_completed,
+                     changed.created_at AS created_at,
+                     changed.updated_at AS updated_at,
+                     changed.completed_at AS completed_at
+              FROM changed
+
+              UNION ALL
+
+              SELECT task.id AS id,
+                     task.title AS title,
+                     task.description AS description,
+                     task.is_completed AS is_completed,
+                     task.created_at AS created_at,
+                     task.updated_at AS updated_at,
+                     task.completed_at AS completed_at
+              FROM task
+              WHERE NOT EXISTS (SELECT *
+                                FROM changed)) AS answer) AS item;
+
+
+-- return_task_if_logged
+-- Returns a task if its change is logged: the answer if an earlier attempt was committed.
+SELECT pg_logical_emit_message(true, '', '');
+SELECT CAST(row_to_json(item) AS text) AS json
+FROM (SELECT task.id AS id,
+             task.title AS title,
+             task.description AS description,
+             task.is_completed AS is_completed,
+             to_char(timezone('UTC', task.created_at), 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS created_at,
+             to_char(timezone('UTC', task.updated_at), 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS updated_at,
+             to_char(timezone('UTC', task.completed_at), 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS completed_at
+      FROM (SELECT tasks.id AS id,
+                   tasks.title AS title,
+                   tasks.description AS description,
+                   tasks.is_completed AS is_completed,
+                   tasks.created_at AS created_at,
+                   tasks.updated_at AS updated_at,
+                   tasks.completed_at AS completed_at
+            FROM tasks
+            WHERE tasks.id = CAST(:task_id AS uuid)
+              AND EXISTS (SELECT *
+                          FROM task_history
+                          WHERE task_history.history_id = CAST(:history_id AS uuid))) AS task) AS item;
+
+
+-- schema_state
+-- Returns the revision of the schema, and the guards that are off or missing.
+SELECT version_num, guards.*
+FROM alembic_version,
+     (SELECT COALESCE(array_agg(guard ORDER BY guard) FILTER (WHERE tgenabled <> 'A'), '{}') AS switched_off,
+             COALESCE(array_agg(guard ORDER BY guard) FILTER (WHERE tgenabled IS NULL), '{}') AS missing
+      FROM ((VALUES ('check_entry', 'task_history'),
+                    ('count_change', 'tasks'),
+                    ('count_truncate', 'tasks'),
+                    ('refuse_change', 'task_history'),
+                    ('refuse_truncate', 'task_history'))) AS needed (guard, relation)
+           LEFT JOIN pg_trigger ON tgrelid = to_regclass(relation) AND tgname = guard) AS guards;
+
+
+-- update_task
+-- Sets a title, a description or both, and logs it if anything differs.
+WITH task AS (
+         SELECT tasks.id AS id,
+                tasks.title AS title,
+                tasks.description AS description,
+                tasks.is_completed AS is_completed,
+                tasks.created_at AS created_at,
+                tasks.updated_at AS updated_at,
+                tasks.completed_at AS completed_at
+         FROM tasks
+         WHERE tasks.id = CAST(:task_id AS uuid)
+         FOR UPDATE
+       ),
+     moment AS (
+         SELECT LEAST(GREATEST(clock_timestamp(),
+                               task.updated_at + CAST('1 microsecond' AS interval)),
+                      CAST('9999-12-31 23:59:59.999999Z' AS timestamptz)) AS now
+         FROM task
+       ),
+     changed AS (
+         UPDATE tasks
+         SET title = COALESCE(:title, task.title),
+             description = COALESCE(:description, task.description),
+             updated_at = (SELECT moment.now
+                           FROM moment)
+         FROM task
+         WHERE tasks.id = task.id
+           AND (COALESCE(:title, task.title), COALESCE(:description, task.description)) IS DISTINCT FROM (task.title, task.description)
+         RETURNING tasks.id,
+                   tasks.title,
+                   tasks.description,
+                   tasks.is_completed,
+                   tasks.created_at,
+                   tasks.updated_at,
+                   tasks.completed_at
+       ),
+     logged AS (
+         INSERT INTO task_history (history_id, task_id, action_type, description, timestamp)
+         SELECT CAST(:history_id AS uuid) AS history_id,
+                changed.id AS task_id,
+                'UPDATED' AS action_type,
+                concat_ws('; ',
+                          CASE
+                            WHEN changed.title <> task.title
+                              THEN concat('Title changed from ''', task.title, ''' to ''', changed.title, '''')
+                          END,
+                          CASE
+                            WHEN changed.title <> task.title
+                             AND changed.description IS DISTINCT FROM task.description
+                              THEN 'description changed'
+                            WHEN changed.description IS DISTINCT FROM task.description
+                              THEN 'Description changed'
+                          END) AS description,
+                changed.updated_at AS timestamp
+         FROM changed, task
+       )
+  SELECT CAST(row_to_json(item) AS text) AS json
+  FROM (SELECT answer.id AS id,
+               answer.title AS title,
+               answer.description AS description,
+               answer.is_completed AS is_completed,
+               to_char(timezone('UTC', answer.created_at), 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS created_at,
+               to_char(timezone('UTC', answer.updated_at), 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS updated_at,
+               to_char(timezone('UTC', answer.completed_at), 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS completed_at
+        FROM (SELECT changed.id AS id,
+                     changed.title AS title,
+                     changed.description AS description,
+                     changed.is_completed AS is_completed,
+                     changed.created_at AS created_at,
+                     changed.updated_at AS updated_at,
+                     changed.completed_at AS completed_at
+              FROM changed
+
+              UNION ALL
+
+              SELECT task.id AS id,
+                     task.title AS title,
+                     task.description AS description,
+                     task.is_completed AS is_completed,
+                     task.created_at AS created_at,
+                     task.updated_at AS updated_at,
+                     task.completed_at AS completed_at
+              FROM task
+              WHERE NOT EXISTS (SELECT *
+                                FROM changed)) AS answer) AS item;
+
+
+-- weekly_counts
+-- Counts the tasks created and completed in the week of `now`, by default the present, and all tasks.
+SET LOCAL plan_cache_mode = force_generic_plan;
+SET LOCAL jit = off;
+SET LOCAL enable_seqscan = off;
+WITH week AS (
+         SELECT CAST(date_trunc('week', timezone('UTC', COALESCE(CAST(:now AS timestamptz), now()))) AS date) AS first_day
+       ),
+     part AS (
+         (SELECT kind, count, TRUE AS of_all, FALSE AS of_week
+          FROM counts
+          WHERE kind IN ('task created', 'task completed') AND day IS NULL
+
+          UNION ALL
+
+          SELECT kind, count, FALSE, TRUE
+          FROM counts
+          WHERE kind IN ('task created', 'task completed')
+            AND day BETWEEN (SELECT first_day
+                             FROM week) AND (SELECT first_day + 6
+                                             FROM week))
+
+         UNION ALL
+
+         SELECT kind,
+                change,
+                TRUE,
+                day BETWEEN (SELECT first_day
+                             FROM week) AND (SELECT first_day + 6
+                                             FROM week)
+         FROM count_changes
+         WHERE kind IN ('task created', 'task completed')
+       )
+  SELECT (SELECT first_day
+          FROM week) AS first_day,
+         CAST(COALESCE(sum(count) FILTER (WHERE kind = 'task created' AND of_week), 0) AS bigint) AS created_this_week,
+         CAST(COALESCE(sum(count) FILTER (WHERE kind = 'task completed' AND of_week), 0) AS bigint) AS completed_this_week,
+         CAST(COALESCE(sum(count) FILTER (WHERE kind = 'task created' AND of_all), 0) AS bigint) AS all_tasks,
+         CAST(COALESCE(sum(count) FILTER (WHERE kind = 'task completed' AND of_all), 0) AS bigint) AS all_completed,
+         count(*) AS parts
+  FROM part;
