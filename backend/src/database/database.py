@@ -14,7 +14,7 @@ from src.database.faults import reason_of
 from src.database.pool import Pool
 from src.database.retry import Retry
 from src.database.statement import LongStatement, Statement
-from src.database.turns import Turns
+from src.database.task_locks import TaskLocks
 from src.exceptions.errors import TooManyLists
 from src.observability.log import PacedWarnings
 from src.observability.traces import statement_span
@@ -41,7 +41,7 @@ class Database:
     def __init__(self, settings: Settings, pool_name: str = "primary") -> None:
         self.pool = Pool(settings, pool_name)
         self.warnings = PacedWarnings(log)
-        self.turns = Turns(settings.statement_timeout_s, self.warnings)
+        self.task_locks = TaskLocks(settings.statement_timeout_s, self.warnings)
         self._repeat_budget_s = settings.repeat_budget_s
         self._debug = settings.debug
         # The server cancels a statement, or its wait for a lock, after this time. The limit travels in

@@ -1,20 +1,17 @@
-"""What a failure says of the database: whether to repeat the statement, give up, or blame the code.
+"""What a failure means: repeat the statement, give up, or blame the code.
 
 SQLSTATEs are PostgreSQL's: https://www.postgresql.org/docs/current/errcodes-appendix.html
 """
 
 import psycopg2
 
-# Soon over: connections that fail or are lost (08), too many of them, a server that stops or
-# starts, a serialization failure, a deadlock, a write that reached a replica. The same statement can
-# succeed the next time.
+# Soon over, so a repeat may succeed: a connection that fails or is lost (08), too many connections, a
+# server that stops or starts, a serialization failure, a deadlock, a write that reached a replica.
 _TRANSIENT = ("08", "53300", "57P01", "57P02", "57P03", "57P05", "40001", "40P01", "25006")
 
-# The server had no resources for the statement (53), or ended it: an operator or the statement
-# timeout (57), or a lock that was not granted in time. To repeat it would make things worse.
+# The server lacked resources (53), an operator or the statement timeout cancelled the statement (57), or
+# a lock was not granted in time. A repeat would make things worse.
 _UNAVAILABLE = ("53", "57", "55P03")
-
-_UNIQUE_VIOLATION = "23505"
 
 # A table, a column, a function or a schema is missing, or a table is of another kind.
 _SCHEMA_OUTDATED = ("42P01", "42703", "42883", "3F000", "42809")
@@ -23,10 +20,10 @@ _SCHEMA_OUTDATED = ("42P01", "42703", "42883", "3F000", "42809")
 def reason_of(error: Exception) -> str:
     """Return the first line of what PostgreSQL, libpq or this service says of a failure, for the log.
 
-    No value of a row and no password is in it. Values are in the lines that follow, such as DETAIL and
-    CONTEXT, and in the primary messages of SQLSTATEs that have nothing to do with the ones above, such as
-    22P02. The primary messages of these name a relation, a file or a role at most, and libpq's own
-    first line a host, a port, a user and a database.
+    It holds no value of a row and no password. Values are in later lines, such as DETAIL and CONTEXT, and in
+    the primary messages of other SQLSTATEs than those above, such as 22P02. The primary messages of those
+    above name at most a relation, a file or a role, and libpq's first line a host, a port, a user and a
+    database.
     """
     said = (isinstance(error, psycopg2.Error) and error.diag.message_primary) or str(error)
     return said.strip().partition("\n")[0] or type(error).__name__
@@ -46,10 +43,5 @@ def is_unavailable(error: psycopg2.Error) -> bool:
 
 
 def is_schema_outdated(error: psycopg2.Error) -> bool:
-    """Tell whether the database has not the schema that the statement is for."""
+    """Tell whether the database lacks the schema that the statement needs."""
     return error.pgcode in _SCHEMA_OUTDATED
-
-
-def is_unique_violation(error: psycopg2.Error) -> bool:
-    """Tell whether the statement inserted an id that is there already."""
-    return error.pgcode == _UNIQUE_VIOLATION

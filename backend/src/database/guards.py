@@ -1,12 +1,12 @@
-"""The triggers that keep the history unchangeable and the counts exact, whoever writes.
+"""The guards: triggers that keep the history immutable and the counts exact, whoever writes.
 
-What restores data without its schema may leave them off, or as ordinary triggers, which
-`session_replication_role = replica` turns off.
+A restore of data without its schema may leave them disabled, or as ordinary triggers, which
+`session_replication_role = replica` disables.
 """
 
 from collections.abc import Iterable
 
-# What each does, the migrations say.
+# The migrations say what each of them does.
 GUARDS = {
     "check_entry": "task_history",
     "count_change": "tasks",
@@ -17,7 +17,7 @@ GUARDS = {
 
 _NEEDED = ", ".join(f"('{guard}', '{table}')" for guard, table in GUARDS.items())
 
-# Arrays of those that are off, or not always on, and of those that are missing.
+# Returns the guards that are not always on, and those that are missing.
 OFF_AND_MISSING = f"""
     SELECT coalesce(array_agg(guard ORDER BY guard) FILTER (WHERE tgenabled <> 'A'), '{{}}') AS switched_off,
         coalesce(array_agg(guard ORDER BY guard) FILTER (WHERE tgenabled IS NULL), '{{}}') AS missing
@@ -27,9 +27,9 @@ OFF_AND_MISSING = f"""
 
 
 def what_fails(switched_off: Iterable[str], missing: Iterable[str]) -> str | None:
-    """Return a sentence on the guards that fail, and how to bring them back; None where all are on.
+    """Return a sentence on the guards that fail and how to restore them, or None if all are on.
 
-    What got around the triggers got around the counts, so these are counted anew.
+    A write that bypassed the triggers also bypassed the counts, so the remedy ends with a recount.
     """
     off, gone = ([f"{guard} on {GUARDS[guard]}" for guard in guards] for guards in (switched_off, missing))
     if gone:

@@ -1,4 +1,4 @@
-"""Bringing the schema up to date at start, or refusing to start on one that is not."""
+"""The check of the schema, at start and for the readiness probe, and its migration at start."""
 
 import logging
 import time
@@ -34,11 +34,10 @@ _REPORT_INTERVAL_S = 5.0
 def prepare_schema(settings: Settings) -> None:
     """Make sure that the database has the schema of this code.
 
-    With AUTO_MIGRATE an outdated schema is migrated; of several processes that start at once, one
-    does it. A database that is not there yet is waited for, `start_timeout_s` at most, and so are
-    tables that somebody uses. Raises `ConfigurationError` when the database cannot be used, when its
-    schema is outdated and AUTO_MIGRATE is off, when its schema is newer than this code, and when a
-    trigger that guards the data is off.
+    With AUTO_MIGRATE, an outdated schema is migrated; if several processes start at once, one of them
+    migrates. A database that is not up yet, or tables in use, delay the start by up to `start_timeout_s`.
+    Raises `ConfigurationError` when the database cannot be used, when its schema is outdated and
+    AUTO_MIGRATE is off, when its schema is newer than this code, and when a guard is off.
     """
     engine = _engine(settings.require_database_url(), settings)
     deadline = time.monotonic() + settings.start_timeout_s
@@ -62,7 +61,7 @@ def prepare_schema(settings: Settings) -> None:
 
 
 def check_replica(settings: Settings) -> None:
-    """Log a warning where DATABASE_READ_URL cannot be used at the moment. Without it changes can be made."""
+    """Log a warning if the replica of DATABASE_READ_URL cannot be used. Changes work without it."""
     if settings.database_read_url is None:
         return
     try:
@@ -72,22 +71,22 @@ def check_replica(settings: Settings) -> None:
         log.warning("The replica of DATABASE_READ_URL cannot be used: %s", _reason(error))
     else:
         if current != _head():
-            log.warning("The replica of DATABASE_READ_URL has schema revision %s, and not %s", current, _head())
+            log.warning("The replica of DATABASE_READ_URL has schema revision %s, not %s", current, _head())
 
 
 async def require_current_schema(database: Database) -> None:
-    """Raise `SchemaOutdated` when the schema is another one or unguarded, `DatabaseUnavailable` when it has no answer.
+    """Raise `SchemaOutdated` if the schema is another one or unguarded, `DatabaseUnavailable` if there is no answer.
 
-    A probe wants to know how it is now, so nothing is repeated.
+    A probe asks about this moment, so nothing is repeated.
     """
     try:
         rows = await database.run(_STATE, repeat_budget_s=0)
     except psycopg2.Error as error:
-        database.warnings.warn(f"The schema of the database cannot be told: {reason_of(error)}")
+        database.warnings.warn(f"The schema of the database is unknown: {reason_of(error)}")
         raise SchemaOutdated from error
     found = ", ".join(row.version_num for row in rows) or "none"
     if found != _head():
-        database.warnings.warn(f"The database has schema revision {found}, and not {_head()}")
+        database.warnings.warn(f"The database has schema revision {found}, not {_head()}")
         raise SchemaOutdated
     [state] = rows
     if fault := what_fails(state.switched_off, state.missing):
@@ -100,7 +99,7 @@ def _engine(url: URL, settings: Settings) -> Engine:
 
 
 def _reason(error: DBAPIError) -> str:
-    """Return libpq's first line, which names the host and the reason, and never the password."""
+    """Return libpq's first line, which names the host and the reason but never the password."""
     return str(error.orig).strip().splitlines()[0]
 
 

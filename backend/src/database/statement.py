@@ -55,28 +55,28 @@ class Statement:
             for parameter, value in compiled.params.items()
             if value is not None
         }
-        self.parameters = [parameter for parameter in compiled.params if parameter not in constants]
+        self.parameters = parameters = [parameter for parameter in compiled.params if parameter not in constants]
 
-        # psycopg2 reads a doubled percent sign as one if there are self.parameters. SQLAlchemy doubles each.
+        # psycopg2 reads a doubled percent sign as one if there are parameters. SQLAlchemy doubles each.
         template = str(compiled).replace("%%", "%%%%") % {
             **constants,
-            **{parameter: f"%({parameter})s" for parameter in self.parameters},
+            **{parameter: f"%({parameter})s" for parameter in parameters},
         }
-        numbered = template % {parameter: f"${number}" for number, parameter in enumerate(self.parameters, start=1)}
-        self.sql = template if self.parameters else numbered
-        declared = _in_parentheses(_declared(types[parameter]) for parameter in self.parameters)
+        numbered = template % {parameter: f"${number}" for number, parameter in enumerate(parameters, start=1)}
+        self.sql = template if parameters else numbered
+        declared = _in_parentheses(_declared(types[parameter]) for parameter in parameters)
         digest = hashlib.sha256(f"{declared}{numbered}".encode()).hexdigest()
         self.prepared_name = f"{name}_{digest[:16]}"
-        text = numbered.replace("%", "%%") if self.parameters else numbered
+        text = numbered.replace("%", "%%") if parameters else numbered
         self.prepare = f"PREPARE {self.prepared_name} {declared} AS {text}; "
-        values = _in_parentheses(f"%({parameter})s" for parameter in self.parameters)
-        self.execute = f"{self.prefix}EXECUTE {self.prepared_name} {values}"
+        values = _in_parentheses(f"%({parameter})s" for parameter in parameters)
+        self.execute = f"{prefix}EXECUTE {self.prepared_name} {values}"
         self.deallocate = f"DEALLOCATE {self.prepared_name}; "
         STATEMENTS.append(self)
 
 
 class LongStatement(Statement):
-    """A SELECT without self.parameters that may return more rows than memory should hold at once.
+    """A SELECT without parameters that may return more rows than memory should hold at once.
 
     `beginning` selects the first `rows_at_a_time`.
     """

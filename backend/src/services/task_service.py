@@ -73,12 +73,11 @@ class TaskService:
 
     async def _change(self, change: Change, task_id: UUID, **parameters: Any) -> JsonText:
         """Change an existing task. Callers who change the same one wait here, without a connection."""
-        turns = self._database.turns
-        await turns.begin(task_id)
+        lock = await self._database.task_locks.acquire(task_id)
         try:
             return await self._run(change, task_id, **parameters)
         finally:
-            turns.end(task_id)
+            lock.release()
 
     async def _run(self, change: Change, task_id: UUID, **parameters: Any) -> JsonText:
         parameters |= {"task_id": task_id, "history_id": uuid4()}

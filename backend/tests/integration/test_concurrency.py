@@ -138,7 +138,7 @@ def test_a_task_that_cannot_be_changed_for_now_is_the_problem_of_its_callers_alo
     with ThreadPoolExecutor(len(statuses)) as threads:
         with transaction(database_url, f"SELECT FROM tasks WHERE id = '{task['id']}' FOR UPDATE"):
             callers = [threads.submit(change, api, f"/tasks/{task['id']}", number) for number in range(len(statuses))]
-            wait_until(lambda: len(database.turns._lines.get(UUID(task["id"])) or ()) == len(statuses) - 1)
+            wait_until(lambda: waiters(database, task["id"]) == len(statuses) - 1)
             wait_until(lambda: sql(waiting))
 
             assert api.get_task(other["id"]) == other
@@ -150,4 +150,9 @@ def test_a_task_that_cannot_be_changed_for_now_is_the_problem_of_its_callers_alo
 
     assert sorted(answer.status_code for answer in answers) == statuses
     assert len(api.history_of(task["id"])) == 1 + entries
-    assert database.turns._lines == {}
+
+
+def waiters(database: Database, task_id: str) -> int:
+    """How many callers wait for the lock of a task."""
+    lock = database.task_locks._locks.get(UUID(task_id))
+    return 0 if lock is None else len(lock._waiters or ())

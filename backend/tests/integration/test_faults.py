@@ -383,7 +383,7 @@ def test_readiness_follows_the_database_and_liveness_does_not(
     assert "schema" in error_of(api.get("/health/ready"), 503)
     sql("DROP TABLE alembic_version")
     assert "schema" in error_of(api.get("/health/ready"), 503)
-    assert [message.partition(", and")[0] for message in caplog.messages] == [
+    assert [message.partition(", not")[0] for message in caplog.messages] == [
         "The database has schema revision 0000",
         'The database does not have the schema of this code: relation "alembic_version" does not exist',
     ]
