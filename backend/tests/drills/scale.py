@@ -29,7 +29,6 @@ from src.embedded_postgres.programs import programs_for, unprivileged_account
 from tests.conftest import execute, memory_dir, settings_for
 from tests.support.load import Findings, Readers, Writers, audit
 from tests.support.pgbouncer import PROGRAM as PGBOUNCER
-from tests.support.readme import readme_code
 from tests.support.service import MAIN, Service
 from tests.support.waiting import wait_until
 
@@ -82,8 +81,7 @@ class Postgres:
             execute(self.superuser_url.set(database="postgres"), statement)
         owner = parse_database_url(f"postgresql://tasks_owner:one-password@{self.address}/tasks")
         prepare_schema(settings_for(owner))
-        _, grants = readme_code("sql")
-        execute(owner, grants)
+        execute(owner, (DEPLOY / "grants.sql").read_text())
 
     def copy_from(self, primary: "Postgres") -> None:
         """Make a replica of `primary`, and start it."""

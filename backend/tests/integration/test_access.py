@@ -13,8 +13,8 @@ from main import create_app
 from src.database.migrate import prepare_schema
 from tests.conftest import AS_REPLICA, Sql, execute, serve, settings_for
 from tests.support.client import Api, Json, data_of, error_of
+from tests.support.docs import ROOT, blocks_of
 from tests.support.load import MISCOUNTED
-from tests.support.readme import readme_code
 from tests.support.service import MAIN, Service, environment_of, running
 
 KEYS = ("first-key-of-the-test", "second-key-of-the-test")
@@ -168,7 +168,7 @@ ATTEMPTS = {
 }
 
 
-def test_the_two_roles_of_the_readme_keep_the_history_from_the_service_itself(
+def test_the_two_roles_of_the_docs_keep_the_history_from_the_service_itself(
     server_url: URL, empty_database: Callable[[], URL]
 ) -> None:
     """The owner migrates; the application's role reads and writes, and may not even try to change the history."""
@@ -176,11 +176,12 @@ def test_the_two_roles_of_the_readme_keep_the_history_from_the_service_itself(
     name = str(url.database)
     owner, application = f"{name}_owner", f"{name}_app"
     as_owner, as_application = url.set(username=owner), url.set(username=application)
+    [roles] = [block.code for block in blocks_of(ROOT / "docs/security.md") if block.language == "sql"]
     set_up, grants = [
-        block.replace("tasks_owner", owner)
+        sql.replace("tasks_owner", owner)
         .replace("tasks_app", application)
         .replace("CREATE DATABASE tasks OWNER", f"ALTER DATABASE {name} OWNER TO")
-        for block in readme_code("sql")
+        for sql in (roles, (ROOT / "deploy/grants.sql").read_text())
     ]
     execute(url, set_up)
     prepare_schema(settings_for(as_owner))

@@ -1,4 +1,4 @@
-"""The README, typed as it stands: every command of it runs, and answers as is shown."""
+"""The README and the pages of docs/, typed as they stand: every command runs, and answers as shown."""
 
 import json
 import re
@@ -12,29 +12,33 @@ from pathlib import Path
 import pytest
 from sqlalchemy import URL
 
-from config import BACKEND
+from config import Settings
 from tests import CALLERS_NETWORK
 from tests.conftest import cluster_dir
 from tests.support.command import run_command
-from tests.support.readme import Block, readme_blocks
+from tests.support.docs import PAGES, ROOT, Block, blocks_of, prose_of
 from tests.support.service import Service, environment_of
 
 BASH = shutil.which("bash") or "bash"
 
 # Commands that serve until they are stopped.
 SERVERS = ("make run", "../.venv/bin/uvicorn ")
-# What must have the data to itself.
+# Commands that must have the data to themselves.
 ALONE = "../.venv/bin/alembic "
+# Commands that name the tests they run.
+A_TEST = "../.venv/bin/python -m pytest "
+# The address in commands for a service that runs.
+ADDRESS = "localhost:8000"
 
 A_UUID = r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 LANGUAGES = {"sh", "console", "python", "ts", "sql", "text"}
 
 
 class Reader:
-    """Somebody who types what the README shows, command by command.
+    """Somebody who types what a page shows, command by command.
 
-    What a reader would put in, the URL of their database for example, is put in. The port and the
-    place of the data are set in the environment, so that nobody else's are in the way.
+    The test fills in what a reader would, the URL of their database for example. It sets the port and
+    the directory of the data in the environment, to stay clear of other services on this machine.
     """
 
     def __init__(self, project: Path, data_dir: Path, replacements: dict[str, str]) -> None:
@@ -42,7 +46,7 @@ class Reader:
         self._replacements = replacements
         self._assignments = ""
         self._server: Service | None = None
-        # Of all tests, those of one file.
+        # `make test` runs the tests of one file only.
         a_few = "--numprocesses=0 -k test_timestamps --ignore-glob=*/[!u]*/test_*"
         self._environment = {"DATA_DIR": str(data_dir), "PYTEST_ADDOPTS": a_few}
 
@@ -74,6 +78,8 @@ class Reader:
             else:
                 if command.startswith(ALONE):
                     self.stop()
+                if command.startswith(A_TEST):
+                    command = f"PYTEST_ADDOPTS=--numprocesses=0 {command}"
                 self._run(command, directory)
 
     def serve(self, command: str, directory: Path) -> None:
@@ -82,9 +88,12 @@ class Reader:
         self._server.wait_until_up().close()
 
     def _run(self, command: str, directory: Path) -> str:
+        if ADDRESS in command and self._server is None:
+            # The page takes a running service for granted.
+            self.serve("make run", self._project)
         script = self._assignments + command
         port = str(self._server.port) if self._server else ""
-        for shown, real in (*self._replacements.items(), ("localhost:8000", f"localhost:{port}")):
+        for shown, real in (*self._replacements.items(), (ADDRESS, f"localhost:{port}")):
             script = script.replace(shown, real)
         network = CALLERS_NETWORK if command.startswith("npm ") else {}
         return run_command([BASH, "-euc", script], directory, {**network, **self._environment, "PORT": port})
@@ -98,7 +107,7 @@ class Reader:
                 continue
             printed = self._run(command.replace("curl ", "curl --silent --show-error "), self._project)
             assert shape_of(printed) == shape_of(shown), f"{command}\n{printed}"
-            # From here on, the ids that are shown stand for those that there are.
+            # From here on, the ids that are shown stand for the real ones.
             self._replacements |= zip(re.findall(A_UUID, shown), re.findall(A_UUID, printed), strict=True)
 
     def _run_test(self, code: str) -> None:
@@ -113,7 +122,7 @@ class Reader:
 
 
 def joined_lines(code: str) -> list[str]:
-    """The lines of `code`, with those that a backslash continues in one."""
+    """The lines of `code`; a line that a backslash continues is one with the next."""
     return re.sub(r"\\\n\s*", "", code).split("\n")
 
 
@@ -124,16 +133,18 @@ def shape_of(answer: str) -> str:
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
-    """A copy of the repository in a path with a space, whose virtual environment is that of this run."""
+    """A copy of the repository in a path with a space, with the virtual environment of this run."""
     project = tmp_path / "a path with a space" / "task backend"
     ignored = shutil.ignore_patterns(".*", "__pycache__", "node_modules")
-    shutil.copytree(BACKEND.parent, project, ignore=ignored)
+    shutil.copytree(ROOT, project, ignore=ignored)
     venv = project / ".venv"
     venv.mkdir()
     for part in Path(sys.prefix).iterdir():
         if not part.name.startswith("installed"):
             (venv / part.name).symlink_to(part)
-    (venv / "installed").touch()
+    # The packages are there, so `make` has none to install.
+    for marker in re.findall(r"^\.venv/(installed[\w-]*):", (ROOT / "Makefile").read_text(), re.MULTILINE):
+        (venv / marker).touch()
     return project
 
 
@@ -155,20 +166,69 @@ def is_for_node(block: Block) -> bool:
     return block.language == "ts" or block.code.startswith("npm ")
 
 
-def test_every_block_says_what_it_is() -> None:
-    assert {block.language for block in readme_blocks()} <= LANGUAGES
+def pages_with(languages: set[str], *, for_node: bool) -> list[Path]:
+    """The pages with a block in one of `languages` that does, or does not, need Node.js."""
+    return [
+        page
+        for page in PAGES
+        if any(block.language in languages and is_for_node(block) == for_node for block in blocks_of(page))
+    ]
+
+
+def name_of(page: Path) -> str:
+    return str(page.relative_to(ROOT))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_every_block_says_what_it_is(page: Path) -> None:
+    assert page.read_text().count("```") == 2 * len(blocks_of(page))
+    assert {block.language for block in blocks_of(page)} <= LANGUAGES
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed (apt-get install curl)")
-def test_every_command_runs_and_answers_as_shown(reader: Reader) -> None:
-    for block in readme_blocks():
+@pytest.mark.parametrize("page", pages_with({"sh", "console", "python"}, for_node=False), ids=name_of)
+def test_every_command_runs_and_answers_as_shown(page: Path, reader: Reader) -> None:
+    for block in blocks_of(page):
         if not is_for_node(block):
             reader.read(block)
 
 
 @pytest.mark.skipif(shutil.which("npm") is None, reason="needs Node.js and npm")
-def test_the_commands_for_typescript_run_and_its_code_compiles(reader: Reader, checkout: Path) -> None:
-    reader.serve("make run", checkout)
-    for block in readme_blocks():
+@pytest.mark.parametrize("page", pages_with({"sh", "ts"}, for_node=True), ids=name_of)
+def test_the_commands_for_typescript_run_and_its_code_compiles(page: Path, reader: Reader) -> None:
+    for block in blocks_of(page):
         if is_for_node(block):
             reader.read(block)
+
+
+def anchors_of(page: Path) -> set[str]:
+    """The anchors that GitHub gives the headings of `page`: lower case, hyphens for spaces, no punctuation."""
+    headings = re.findall(r"^#+ (.+)$", prose_of(page), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_every_relative_link_leads_to_a_file_and_a_heading(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)\s]+)\)", prose_of(page)):
+        if target.startswith("https://"):
+            continue
+        path, _, anchor = target.partition("#")
+        file = (page.parent / path).resolve() if path else page
+        assert file.exists(), target
+        assert not anchor or anchor in anchors_of(file), target
+
+
+def test_the_configuration_page_names_every_setting_with_its_default() -> None:
+    rows = re.findall(r"^\| `([A-Z_]+)` \| (.+?) \| .+ \|$", (ROOT / "docs/configuration.md").read_text(), re.MULTILINE)
+    defaults = {name.upper(): field.default for name, field in Settings.model_fields.items()}
+    assert dict(rows) == {name: shown_default(default) for name, default in defaults.items()}
+    assert len(rows) == len(defaults)
+
+
+def shown_default(default: object) -> str:
+    if default in (None, ()):
+        return "unset"
+    value = ",".join(default) if isinstance(default, tuple) else default
+    if isinstance(value, float):
+        value = f"{value:g}"
+    return f"`{str(value).lower() if isinstance(value, bool) else value}`"
