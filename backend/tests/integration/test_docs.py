@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import URL
 
-from config import Settings
+from config import BACKEND, Settings
 from tests import CALLERS_NETWORK
 from tests.conftest import cluster_dir
 from tests.support.command import run_command
@@ -216,6 +216,14 @@ def test_every_relative_link_leads_to_a_file_and_a_heading(page: Path) -> None:
         file = (page.parent / path).resolve() if path else page
         assert file.exists(), target
         assert not anchor or anchor in anchors_of(file), target
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_every_path_in_the_repository_that_a_page_names_is_there(page: Path) -> None:
+    paths = re.findall(r"(?<![\w./-])(?:backend|src|tests|alembic|deploy|docs)/[\w./-]*[\w/]", page.read_text())
+    # The reader's own file, if there is one.
+    named = set(paths) - {"backend/.env"}
+    assert {path for path in named if not (ROOT / path).exists() and not (BACKEND / path).exists()} == set()
 
 
 def test_the_configuration_page_names_every_setting_with_its_default() -> None:
