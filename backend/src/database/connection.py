@@ -11,7 +11,12 @@ from collections.abc import Mapping
 from typing import Any, Self
 
 import psycopg2
-from psycopg2.errors import DuplicatePreparedStatement, FeatureNotSupported, InvalidSqlStatementName
+from psycopg2.errors import (
+    DuplicatePreparedStatement,
+    FeatureNotSupported,
+    InvalidSqlStatementName,
+    ReadOnlySqlTransaction,
+)
 from psycopg2.extensions import POLL_OK, POLL_READ, POLL_WRITE, TRANSACTION_STATUS_IDLE, TRANSACTION_STATUS_UNKNOWN
 from psycopg2.extras import NamedTupleCursor
 
@@ -97,6 +102,10 @@ class Connection:
             if len(cursor.query) > _SENT_AT_ONCE_BYTES:
                 self._advance(answered)
             await answered
+        except ReadOnlySqlTransaction:
+            # The primary has become a replica. A new connection may lead to the new primary.
+            self.close()
+            raise
         finally:
             timer.cancel()
             self._answered = None

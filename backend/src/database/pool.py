@@ -1,9 +1,6 @@
 """The connection pool."""
 
 import asyncio
-from types import TracebackType
-
-from psycopg2.errors import ReadOnlySqlTransaction
 
 from config import DatabasePool, Settings
 from src.database.connection import Connection
@@ -94,12 +91,7 @@ class Lease:
         self._connection = await self._pool.acquire()
         return self._connection
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        if isinstance(error, ReadOnlySqlTransaction):
-            # The primary has become a replica. A new connection may lead to the new primary.
-            self._connection.close()
+    async def __aexit__(self, *failure: object) -> None:
         self._pool.release(self._connection)
 
 
