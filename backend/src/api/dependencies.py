@@ -8,7 +8,16 @@ from fastapi import Depends, Request
 from fastapi.routing import APIRoute
 
 from src.database.database import Database
-from src.exceptions.errors import DatabaseUnavailable, NotJson, SchemaOutdated, TaskNotFound
+from src.exceptions.errors import (
+    API_KEY_REQUIRED,
+    BODY_TOO_LARGE,
+    HOST_NOT_TRUSTED,
+    UNEXPECTED_FAILURE,
+    DatabaseUnavailable,
+    NotJson,
+    SchemaOutdated,
+    TaskNotFound,
+)
 from src.schemas.envelope import Failure
 from src.utils.cursors import EntryPosition, TaskPosition
 
@@ -74,20 +83,16 @@ def _failure(status_code: int, description: str, sentence: str, **more: Any) -> 
 BAD_REQUEST = _failure(
     400, "The input is invalid; `error` names the field and the rule.", "title: must be 1 to 255 characters"
 )
-UNTRUSTED_HOST = _failure(
-    400,
-    "The service does not answer for this host.",
-    "Host: is not a host that this service answers for; TRUSTED_HOSTS names those",
-)
+UNTRUSTED_HOST = _failure(400, "The service does not answer for this host.", HOST_NOT_TRUSTED)
 NOT_FOUND = _failure(404, "There is no such task.", TaskNotFound.message)
-BODY_REFUSED = _failure(413, "The body is too large.", "The request body is too large") | _failure(
+BODY_REFUSED = _failure(413, "The body is too large.", BODY_TOO_LARGE) | _failure(
     415, "The body is not declared to be JSON.", NotJson.message
 )
-UNEXPECTED = _failure(500, "The service failed; its log says why.", "Something went wrong on our side")
+UNEXPECTED = _failure(500, "The service failed; its log says why.", UNEXPECTED_FAILURE)
 UNAUTHORIZED = _failure(
     401,
     "No API key, or a wrong one, where the service is set up to ask for keys.",
-    "An API key is required: Authorization: Bearer KEY",
+    API_KEY_REQUIRED,
     headers={"WWW-Authenticate": {"description": "`Bearer`.", "schema": {"type": "string"}}},
 )
 _RETRY_AFTER = {"Retry-After": {"description": "Seconds to wait.", "schema": {"type": "integer"}}}

@@ -10,6 +10,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from src.api.security import security_headers
+from src.exceptions.errors import UNEXPECTED_FAILURE
 from src.observability.log import request_id
 from src.observability.metrics import requests
 from src.utils.response import failure
@@ -102,7 +103,7 @@ class UnexpectedErrors:
             if scope["type"] != "http" or started:
                 raise
             log.exception("%s %s failed", scope["method"], _printable_path(scope))
-            await failure(500, "Something went wrong on our side")(scope, receive, send)
+            await failure(500, UNEXPECTED_FAILURE)(scope, receive, send)
 
 
 class BodyLimit:

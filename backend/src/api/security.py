@@ -10,6 +10,7 @@ from ipaddress import ip_address
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from src.exceptions.errors import API_KEY_REQUIRED, HOST_NOT_TRUSTED
 from src.observability.log import PacedWarnings
 from src.utils.response import failure
 
@@ -35,8 +36,7 @@ class ApiKeys:
         if scope["type"] != "http" or _is_open(scope["path"]) or self._knows(Headers(scope=scope)):
             await self.app(scope, receive, send)
             return
-        error = "An API key is required: Authorization: Bearer KEY"
-        await failure(401, error, {"WWW-Authenticate": "Bearer"})(scope, receive, send)
+        await failure(401, API_KEY_REQUIRED, {"WWW-Authenticate": "Bearer"})(scope, receive, send)
 
     def _knows(self, headers: Headers) -> bool:
         scheme, _, given = headers.get("authorization", "").partition(" ")
@@ -69,8 +69,7 @@ class TrustedHosts:
             return self.app(scope, receive, send)
         # Without the host: a caller may write there what they like.
         self._warnings.warn("A request was refused for its Host header; TRUSTED_HOSTS names the hosts to answer for")
-        error = "Host: is not a host that this service answers for; TRUSTED_HOSTS names those"
-        return failure(400, error)(scope, receive, send)
+        return failure(400, HOST_NOT_TRUSTED)(scope, receive, send)
 
     def _is_answered(self, scope: Scope) -> bool:
         # The service's own end of the connection, which is an address, the path of a Unix socket, or not known.

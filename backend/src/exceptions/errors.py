@@ -1,5 +1,11 @@
 """What can go wrong, in the service's own words. Nothing here knows HTTP."""
 
+# The sentences of failures that middleware finds, where no ServiceError can be raised.
+API_KEY_REQUIRED = "An API key is required: Authorization: Bearer KEY"
+BODY_TOO_LARGE = "The request body is too large"
+HOST_NOT_TRUSTED = "Host: is not a host that this service answers for; TRUSTED_HOSTS names those"
+UNEXPECTED_FAILURE = "Something went wrong on our side"
+
 
 class ServiceError(Exception):
     """A failure that the caller is told of: `message` is one sentence without internals."""

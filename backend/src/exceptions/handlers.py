@@ -9,6 +9,7 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Route
 
 from src.exceptions.errors import (
+    BODY_TOO_LARGE,
     DatabaseUnavailable,
     NotJson,
     SchemaOutdated,
@@ -33,7 +34,7 @@ _FRAMEWORK_ERRORS = {
     400: "body: is not valid JSON",
     404: "There is no such path",
     405: "The method is not allowed on this path",
-    413: "The request body is too large",
+    413: BODY_TOO_LARGE,
 }
 
 # What pydantic and FastAPI say of a request's shape, in the words of this API. The rules for
