@@ -1,0 +1,1 @@
+"""The HTTP interface: routes, middleware, the reading of requests, and the OpenAPI document."""

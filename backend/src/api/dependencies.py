@@ -1,4 +1,4 @@
-"""What endpoints share: the database, the check of a body's type, and the documented failures."""
+"""Shared by the endpoints: the database, the check of the media type, and the documented failures."""
 
 from typing import Annotated, Any
 from urllib.parse import quote, urlencode
@@ -17,6 +17,7 @@ from src.exceptions.errors import (
     NotJson,
     SchemaOutdated,
     TaskNotFound,
+    TooManyLists,
 )
 from src.schemas.envelope import Failure
 from src.utils.cursors import EntryPosition, TaskPosition
@@ -25,23 +26,23 @@ from src.utils.cursors import EntryPosition, TaskPosition
 async def get_db(request: Request) -> Database:
     """Return the application's database.
 
-    It opens nothing: a connection is held only while a statement runs.
+    This opens no connection: one is in use only while a statement runs.
     """
     database: Database = request.app.state.database
     return database
 
 
 async def get_read_db(request: Request) -> Database:
-    """Return where the list, the history and the stats are read: a replica, where there is one.
+    """Return the database for the list, the history and the stats: the replica, if there is one.
 
-    What an answer to a change leads to, the task itself, is never read from a replica, which may lag.
+    A replica may lag, so a single task, which callers often read after a change, comes from the primary.
     """
     replica: Database | None = request.app.state.replica
     return replica or await get_db(request)
 
 
 async def require_json(request: Request) -> None:
-    """Refuse a body of another media type; raises `NotJson`. No body at all is for the schema to refuse."""
+    """Raise `NotJson` if there is a body of another media type. A missing body is left to the schema."""
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if media_type != "application/json" and await request.body():
         raise NotJson
@@ -52,21 +53,21 @@ ReadDb = Annotated[Database, Depends(get_read_db)]
 
 Responses = dict[int | str, dict[str, Any]]
 
-_LINK = {"description": '`<…>; rel="next"`, to the next page, where there is one.', "schema": {"type": "string"}}
+_LINK = {"description": '`<…>; rel="next"`: the next page, if there is one.', "schema": {"type": "string"}}
 PAGED: Responses = {200: {"headers": {"Link": _LINK}}}
 
 
 def operation_id(route: APIRoute) -> str:
-    """Name an operation after its endpoint, so that a generated client reads well."""
+    """Name an operation after its endpoint, which makes a generated client readable."""
     return route.name
 
 
 def link_to_next(
     request: Request, cursor: TaskPosition | EntryPosition | None, **parameters: str | UUID | int | None
 ) -> dict[str, str]:
-    """Return the header (RFC 8288) that leads to the next page of `request`, which had these `parameters`.
+    """Return the `Link` header (RFC 8288) to the page at `cursor`, for a `request` with these `parameters`.
 
-    The link is a path, and not a URL, which would have to be built from the caller's Host header.
+    The link is only a path: a URL would have to be built from the caller's Host header.
     """
     if cursor is None:
         return {}
@@ -91,18 +92,17 @@ BODY_REFUSED = _failure(413, "The body is too large.", BODY_TOO_LARGE) | _failur
 UNEXPECTED = _failure(500, "The service failed; its log says why.", UNEXPECTED_FAILURE)
 UNAUTHORIZED = _failure(
     401,
-    "No API key, or a wrong one, where the service is set up to ask for keys.",
+    "The API key is missing or wrong, and the service is configured to require one.",
     API_KEY_REQUIRED,
     headers={"WWW-Authenticate": {"description": "`Bearer`.", "schema": {"type": "string"}}},
 )
 _RETRY_AFTER = {"Retry-After": {"description": "Seconds to wait.", "schema": {"type": "integer"}}}
-UNAVAILABLE = _failure(503, "The database did not answer in time.", DatabaseUnavailable.message, headers=_RETRY_AFTER)
-NOT_READY = _failure(
-    503,
-    "The database did not answer in time, or has another schema than this version needs.",
-    SchemaOutdated.message,
-    headers=_RETRY_AFTER,
+_NO_DATABASE = "The database did not answer in time, or has another schema than this version needs"
+UNAVAILABLE = _failure(503, f"{_NO_DATABASE}.", DatabaseUnavailable.message, headers=_RETRY_AFTER)
+NOT_READY = _failure(503, f"{_NO_DATABASE}.", SchemaOutdated.message, headers=_RETRY_AFTER)
+LIST_UNAVAILABLE = _failure(
+    503, f"{_NO_DATABASE}; or too many whole lists are still being read.", TooManyLists.message, headers=_RETRY_AFTER
 )
 
-# How every operation that reads or writes tasks can fail.
+# The failures of every operation that reads or writes tasks.
 FAILURES = UNAUTHORIZED | UNEXPECTED | UNAVAILABLE

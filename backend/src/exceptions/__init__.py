@@ -1,0 +1,1 @@
+"""The errors that callers are told about, and the handlers that turn them into responses."""

@@ -1,4 +1,4 @@
-"""What can go wrong, in the service's own words. Nothing here knows HTTP."""
+"""The failures that callers are told about. Nothing here knows HTTP: `src.exceptions.handlers` does."""
 
 # The sentences of failures that middleware finds, where no ServiceError can be raised.
 API_KEY_REQUIRED = "An API key is required: Authorization: Bearer KEY"
@@ -8,13 +8,13 @@ UNEXPECTED_FAILURE = "Something went wrong on our side"
 
 
 class ServiceError(Exception):
-    """A failure that the caller is told of: `message` is one sentence without internals."""
+    """A failure that callers are told about. `message` is one sentence, without internals."""
 
     message: str
 
 
 class TaskNotFound(ServiceError):
-    """There is no such task, or no longer."""
+    """The task does not exist, or no longer does."""
 
     message = "Task not found"
 
@@ -26,18 +26,18 @@ class DatabaseUnavailable(ServiceError):
 
 
 class TooManyLists(ServiceError):
-    """The lists that callers have not read yet take up all the space that there is for them."""
+    """Whole lists that callers have not finished reading use up the space of MAX_LIST_BYTES."""
 
     message = "Too many long lists are being read at the moment; please try again, or ask for pages with limit"
 
 
 class NotJson(ServiceError):
-    """The request has a body that does not say that it is JSON."""
+    """The request body is not declared as JSON."""
 
     message = "The request body must be JSON, with the header Content-Type: application/json"
 
 
 class SchemaOutdated(ServiceError):
-    """The database has not the schema of this code."""
+    """The schema of the database is not the one that this code needs."""
 
     message = "The database schema is not the one that this version needs"

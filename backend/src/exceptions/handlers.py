@@ -1,4 +1,4 @@
-"""Turns every failure into a response in the envelope; only here do failures meet HTTP."""
+"""Turns every failure into a response in the envelope. Only this module maps errors to status codes."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -29,7 +29,7 @@ _STATUS_CODES: dict[type[ServiceError], int] = {
     SchemaOutdated: 503,
 }
 
-# What is said of requests that reach no endpoint.
+# The sentences for requests that reach no endpoint.
 _FRAMEWORK_ERRORS = {
     400: "body: is not valid JSON",
     404: "There is no such path",
@@ -37,8 +37,8 @@ _FRAMEWORK_ERRORS = {
     413: BODY_TOO_LARGE,
 }
 
-# What pydantic and FastAPI say of a request's shape, in the words of this API. The rules for
-# single fields, in src/utils/validators.py, bring their own words.
+# Errors of pydantic and FastAPI about the shape of a request, in the words of this API. The rules for
+# single fields, in src/utils/validators.py, raise errors that already have them.
 _SHAPE_ERRORS = {
     "missing": "is required",
     "extra_forbidden": "is not a known field",
@@ -48,26 +48,26 @@ _SHAPE_ERRORS = {
     "string_unicode": "must not contain lone surrogates",
 }
 
-# What an edit may not set, in the words for a frontend that sends a whole task back.
+# Fields that PUT must not set. A frontend that sends a whole task back learns why.
 _UNEDITABLE_FIELDS = {
     "is_completed": "is changed by PATCH /tasks/{id}/complete or /incomplete",
     **dict.fromkeys(("id", "created_at", "updated_at", "completed_at"), "is read-only"),
 }
 
-# An answer stays short, whatever a hostile request piles up.
+# Limits that keep the response short, however many problems a hostile request has.
 _MAX_PROBLEMS = 5
 _MAX_NAME_LENGTH = 64
 
 
 def register_handlers(app: FastAPI) -> None:
-    """Let `app` answer every failure in the envelope, but for the unexpected: see `api.middleware`."""
+    """Make `app` answer failures in the envelope; unexpected ones are left to `src.api.middleware`."""
     app.add_exception_handler(ServiceError, answer_service_error)
     app.add_exception_handler(RequestValidationError, _answer_invalid_request)
     app.add_exception_handler(HTTPException, answer_framework_error)
 
 
 async def answer_service_error(request: Request, error: Exception) -> Response:
-    """Return the response that tells of a `ServiceError`."""
+    """Return the response for a `ServiceError`."""
     assert isinstance(error, ServiceError)
     status_code = _STATUS_CODES[type(error)]
     headers = {"Retry-After": str(RETRY_AFTER_S)} if status_code == 503 else None
@@ -82,9 +82,9 @@ async def _answer_invalid_request(request: Request, error: Exception) -> Respons
 
 
 async def answer_framework_error(request: Request, error: Exception) -> Response:
-    """Return the response that tells of an `HTTPException`."""
+    """Return the response for an `HTTPException`."""
     assert isinstance(error, HTTPException)
-    # What refuses JSON (src/api/json_body.py) brings its own words.
+    # Errors of src/api/json_body.py already have the words of this API.
     is_own = error.detail.startswith("body: ")
     sentence = error.detail if is_own else _FRAMEWORK_ERRORS.get(error.status_code, "The request cannot be served")
     headers = {"Allow": ", ".join(_allowed_methods(request))} if error.status_code == 405 else error.headers
@@ -92,9 +92,9 @@ async def answer_framework_error(request: Request, error: Exception) -> Response
 
 
 def _field(location: Sequence[Any]) -> str:
-    """Name the field at fault: `title` for `("body", "title")`, and `body` for the body itself.
+    """Return the name of the invalid field: `title` for `("body", "title")`, and `body` for the body itself.
 
-    The name may be the caller's own, so it is cut, and quoted where it could not be read otherwise.
+    The caller may have chosen the name, so it is cut, and quoted if it is empty or not printable.
     """
     if len(location) < 2 or not isinstance(location[1], str):
         return str(location[0])
@@ -103,7 +103,7 @@ def _field(location: Sequence[Any]) -> str:
 
 
 def _rule(problem: dict[str, Any], unknown: Mapping[str, str]) -> str:
-    """The rule that is broken, without the input that broke it. `unknown` says more of some unknown fields."""
+    """Return the broken rule, without the input that broke it. `unknown` has rules for some unknown fields."""
     if problem["type"] == "extra_forbidden" and problem["loc"][-1] in unknown:
         return unknown[problem["loc"][-1]]
     sentence: str = _SHAPE_ERRORS.get(problem["type"], problem["msg"])
@@ -111,7 +111,7 @@ def _rule(problem: dict[str, Any], unknown: Mapping[str, str]) -> str:
 
 
 def _allowed_methods(request: Request) -> list[str]:
-    """Every method that some route answers on the request's path; the framework knows of one route."""
+    """Return the methods of all routes on the request's path; Starlette names only those of one route."""
     path = request.scope["path"].removeprefix(request.scope.get("root_path", ""))
     methods: set[str] = set()
     for route in request.app.router.routes:
@@ -119,5 +119,5 @@ def _allowed_methods(request: Request) -> list[str]:
             methods |= route.methods or set()
     if "GET" in methods:
         methods.add("HEAD")
-    # No route, but a file of the documentation.
+    # No route matches if the path is a file of the documentation.
     return sorted(methods or {"GET", "HEAD"})

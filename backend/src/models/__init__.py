@@ -1,4 +1,4 @@
-"""The tables. Importing this package registers them all with the metadata."""
+"""The database tables. Importing this package registers all of them with the metadata."""
 
 from src.models import counts
 from src.models.task import Task

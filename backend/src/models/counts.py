@@ -1,11 +1,11 @@
-"""The tables of the counts; why they are exact is in alembic/versions/0003_cheap_counts.py."""
+"""The tables behind the counts; alembic/versions/0003_cheap_counts.py explains why the counts are exact."""
 
 from sqlalchemy import BigInteger, Column, Date, DateTime, Identity, Table, Text, UniqueConstraint
 
 from src.database.base import Base
 
-# A row for each kind and day in UTC, and one for each kind on all days, whose day is null. The kinds are the
-# actions, for entries of the history, and "task created" and "task completed", for the tasks that exist.
+# One row for each kind and UTC day, and for each kind one row with its total, whose day is null. The kinds are
+# the actions, for entries of the history, and "task created" and "task completed", for the tasks that exist.
 counts = Table(
     "counts",
     Base.metadata,
@@ -15,7 +15,7 @@ counts = Table(
     UniqueConstraint("day", "kind", postgresql_nulls_not_distinct=True),
 )
 
-# Up to where `counts` has counted, in one row.
+# A single row: how far `counts` has counted.
 counted = Table(
     "counted",
     Base.metadata,
@@ -23,7 +23,7 @@ counted = Table(
     Column("task_changes", BigInteger, nullable=False),
 )
 
-# Entries that were written when `counts` had counted their time already.
+# Entries that were written after `counts` had counted past their timestamp.
 late_entries = Table(
     "late_entries",
     Base.metadata,
@@ -31,6 +31,7 @@ late_entries = Table(
     Column("timestamp", DateTime(timezone=True), nullable=False),
 )
 
+# Changes of the number of existing tasks, in the order of their numbers, until a fold adds them to `counts`.
 task_count_changes = Table(
     "task_count_changes",
     Base.metadata,

@@ -11,12 +11,12 @@ from src.utils.validators import DESCRIPTION_MAX_LENGTH, TITLE_MAX_LENGTH, VISIB
 
 
 class Task(Base):
-    """A task as it is now; what happened to it is in `TaskHistory`."""
+    """The current state of a task; `TaskHistory` has its changes."""
 
     __tablename__ = "tasks"
 
     id: Mapped[UUID] = mapped_column(primary_key=True)
-    # Text with a check, not VARCHAR(n), which silently cuts trailing spaces beyond its length.
+    # TEXT with a check: VARCHAR(n) would silently cut trailing spaces beyond its length.
     title: Mapped[str] = mapped_column(Text)
     description: Mapped[str | None] = mapped_column(Text)
     is_completed: Mapped[bool]
@@ -26,11 +26,11 @@ class Task(Base):
 
     __table_args__ = (
         CheckConstraint(f"char_length(title) <= {TITLE_MAX_LENGTH}", name="title_length"),
-        # Most titles begin with a visible character of ASCII, and need no regular expression.
+        # Most titles begin with a visible ASCII character, which spares PostgreSQL the regular expression.
         CheckConstraint(f"ascii(title) BETWEEN 33 AND 126 OR title ~ '{VISIBLE_CHARACTER}'", name="title_visible"),
         CheckConstraint(f"char_length(description) <= {DESCRIPTION_MAX_LENGTH}", name="description_length"),
         CheckConstraint("is_completed = (completed_at IS NOT NULL)", name="completed_at_consistent"),
         *(expressible(column) for column in ("created_at", "updated_at", "completed_at")),
-        # The order of the task list.
+        # In the order of the task list.
         Index("ix_tasks_is_completed_created_at_id", "is_completed", created_at.desc(), "id"),
     )

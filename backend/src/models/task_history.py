@@ -11,7 +11,7 @@ from src.database.base import Base, expressible
 
 
 class ActionType(StrEnum):
-    """What a history entry says was done."""
+    """The kind of change that a history entry records."""
 
     CREATED = "CREATED"
     UPDATED = "UPDATED"
@@ -21,9 +21,9 @@ class ActionType(StrEnum):
 
 
 class TaskHistory(Base):
-    """One change of one task. Triggers refuse to change or delete an entry.
+    """One change of one task. Triggers refuse to change or delete entries.
 
-    There is no foreign key to `tasks`: entries outlive their task.
+    It has no foreign key to `tasks`, because entries outlive their task.
     """
 
     __tablename__ = "task_history"
@@ -38,7 +38,7 @@ class TaskHistory(Base):
 
     __table_args__ = (
         expressible("timestamp"),
-        # The order of the log, of one task, of one action and of all; history_id settles equal timestamps.
+        # In the order of the log: of one task, of one action, and of all. history_id breaks ties of the timestamp.
         Index("ix_task_history_task_id_timestamp_history_id", "task_id", timestamp.desc(), history_id.desc()),
         Index("ix_task_history_action_type_timestamp_history_id", "action_type", timestamp.desc(), history_id.desc()),
         Index("ix_task_history_timestamp_history_id", timestamp.desc(), history_id.desc()),

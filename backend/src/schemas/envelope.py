@@ -7,7 +7,7 @@ from pydantic import BaseModel, Field
 
 
 class Popup(StrEnum):
-    """Which toast the frontend shows."""
+    """The code of the toast that the frontend shows."""
 
     TASK_CREATED = "TASK_CREATED"
     TASK_UPDATED = "TASK_UPDATED"
@@ -21,7 +21,7 @@ PopupT = TypeVar("PopupT")
 
 
 class Success(BaseModel, Generic[DataT, PopupT]):
-    """What a successful request is answered with."""
+    """The body of a successful response."""
 
     success: Literal[True]
     data: DataT
@@ -30,7 +30,7 @@ class Success(BaseModel, Generic[DataT, PopupT]):
 
 
 class Failure(BaseModel):
-    """What a failed request is answered with."""
+    """The body of a failed response."""
 
     success: Literal[False]
     data: None

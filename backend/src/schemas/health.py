@@ -1,4 +1,4 @@
-"""What `/health` and `/health/ready` answer."""
+"""Response bodies of `/health` and `/health/ready`."""
 
 from typing import Literal
 
@@ -8,7 +8,7 @@ from src.schemas.envelope import Success
 
 
 class Health(BaseModel):
-    """The process is up; this says nothing about the database."""
+    """The process is up; this says nothing about its database."""
 
     status: Literal["healthy"]
     service: Literal["task-management-backend"]

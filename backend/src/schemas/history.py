@@ -1,4 +1,4 @@
-"""What callers get about the audit log."""
+"""Response bodies of `/history`."""
 
 from typing import Self
 from uuid import UUID
@@ -22,7 +22,7 @@ class HistoryResponse(BaseModel):
 
 
 class Pagination(BaseModel):
-    """Where a page lies in all entries that match."""
+    """The position of a page among all entries that match."""
 
     total_count: int = Field(ge=0)
     total_pages: int = Field(ge=0)
@@ -33,7 +33,7 @@ class Pagination(BaseModel):
 
     @classmethod
     def of(cls, *, total_count: int, offset: int, limit: int) -> Self:
-        """Describe the page of at most `limit` entries that follows the first `offset` of `total_count`."""
+        """Describe the page that skips `offset` of `total_count` entries and holds at most `limit`."""
         return cls(
             total_count=total_count,
             total_pages=-(-total_count // limit),

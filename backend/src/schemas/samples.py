@@ -1,6 +1,6 @@
-"""What the documentation shows as answers: one task's life, in the order of the wire.
+"""Example responses for the documentation, which follow the life of one task.
 
-Each sample is the whole envelope, under the name of its schema.
+Each example is a whole envelope, under the name of its schema, with the keys in the order of a real response.
 """
 
 from typing import Any

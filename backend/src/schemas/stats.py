@@ -1,4 +1,4 @@
-"""What callers get for the weekly dashboard."""
+"""Response bodies of `/stats`."""
 
 from typing import Annotated
 
@@ -11,7 +11,7 @@ Count = Annotated[int, Field(ge=0)]
 
 
 class WeeklyStats(BaseModel):
-    """Counts of the tasks that exist, all of one instant; the week runs Monday to Sunday, in UTC."""
+    """Counts of the tasks that exist, all at the same instant. The week runs from Monday to Sunday, in UTC."""
 
     tasks_created_this_week: Count
     tasks_completed_this_week: Count
@@ -23,4 +23,4 @@ class WeeklyStats(BaseModel):
 
 
 class WeeklyStatsFetched(Success[WeeklyStats, None]):
-    """The counts of the present week."""
+    """The counts of the current week."""

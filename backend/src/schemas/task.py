@@ -1,4 +1,4 @@
-"""What callers send and get about tasks."""
+"""Request and response bodies of `/tasks`."""
 
 from typing import Literal, Self
 from uuid import UUID
@@ -24,13 +24,13 @@ class TaskCreate(BaseModel):
 
 
 class TaskUpdate(BaseModel):
-    """What to change about a task; a field that is absent or null stays as it is."""
+    """The changes to a task. A field that is absent or null keeps its value."""
 
     model_config = ConfigDict(
         extra="forbid",
         json_schema_extra={
             "examples": [{"title": "Buy groceries and flowers"}],
-            # What `_set_something` asks for.
+            # The rule of `_set_something`, as JSON Schema.
             "anyOf": [
                 {"required": [field], "properties": {field: {"type": "string"}}} for field in ("title", "description")
             ],
@@ -38,7 +38,7 @@ class TaskUpdate(BaseModel):
     )
 
     title: Title | None = Field(default=None, description="At least one character must be visible.")
-    description: Description | None = Field(default=None, description="An empty string empties the description.")
+    description: Description | None = Field(default=None, description="An empty string clears the description.")
 
     @model_validator(mode="after")
     def _set_something(self) -> Self:
@@ -72,16 +72,16 @@ class TaskCreated(Success[TaskResponse, Literal[Popup.TASK_CREATED]]):
 
 
 class TaskUpdated(Success[TaskResponse, Literal[Popup.TASK_UPDATED]]):
-    """The task as it is after the change."""
+    """The task after the change."""
 
 
 class TaskCompleted(Success[TaskResponse, Literal[Popup.TASK_COMPLETED]]):
-    """The task, complete."""
+    """The task, which is now complete."""
 
 
 class TaskIncomplete(Success[TaskResponse, Literal[Popup.TASK_INCOMPLETE]]):
-    """The task, incomplete."""
+    """The task, which is now incomplete."""
 
 
 class TaskDeleted(Success[None, Literal[Popup.TASK_DELETED]]):
-    """The task is gone."""
+    """The task was deleted."""

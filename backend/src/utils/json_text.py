@@ -1,11 +1,11 @@
-"""JSON that is already written, which is put together without being parsed again."""
+"""JSON that is already serialized, and is assembled without being parsed again."""
 
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from typing import NewType
 
-# A complete JSON value. Most are written by PostgreSQL.
+# A complete JSON value, which PostgreSQL has serialized in most cases.
 JsonText = NewType("JsonText", str)
 
 NULL = JsonText("null")
@@ -25,28 +25,28 @@ def json_object(**members: str) -> JsonText:
 
 
 class NoSpace(Exception):
-    """There is no space for an array. The message says why, for the log."""
+    """An array does not fit into the space that is left. The message gives the reason, for the log."""
 
 
 class Space:
-    """What the arrays of one process may take up in all, in memory and in temporary files: `limit_bytes`."""
+    """The `limit_bytes` that all arrays of a process share, in memory and temporary files together."""
 
     def __init__(self, limit_bytes: int) -> None:
         self._limit_bytes = self._free_bytes = limit_bytes
 
     def take(self, size: int) -> None:
-        """Take some of it. Raises `NoSpace`."""
+        """Reserve `size` bytes. Raises `NoSpace` if fewer are free."""
         if size > self._free_bytes:
-            raise NoSpace(f"the lists that are not read yet fill their {self._limit_bytes:,} bytes")
+            raise NoSpace(f"unread lists fill the {self._limit_bytes:,} bytes that they may use")
         self._free_bytes -= size
 
     def give_back(self, size: int) -> None:
-        """Give back what was taken."""
+        """Free `size` reserved bytes."""
         self._free_bytes += size
 
 
 class JsonFile:
-    """An array that may be too long for memory: what is beyond 1 MiB goes to a temporary file."""
+    """An array that may be too long for memory: beyond 1 MiB, it moves to a temporary file."""
 
     def __init__(self, space: Space) -> None:
         self._space = space
@@ -62,7 +62,7 @@ class JsonFile:
             self._before_items = b","
 
     def end(self) -> None:
-        """Append nothing more: the array is complete. Raises `NoSpace`."""
+        """Complete the array. Raises `NoSpace`."""
         self._write(b"[]" if self._before_items == b"[" else b"]")
         self._flush()
 
@@ -71,17 +71,17 @@ class JsonFile:
         return self._file.tell()
 
     def chunks(self) -> Iterator[bytes]:
-        """Yield the complete array, some of it at a time."""
+        """Yield the complete array in chunks of at most 128 KiB."""
         self._file.seek(0)
         while chunk := self._file.read(_CHUNK_BYTES):
             yield chunk
 
     def close(self) -> None:
-        """Remove the file, if there is one."""
+        """Free the space, and remove the temporary file, if there is one."""
         self._space.give_back(self._taken_bytes)
         self._taken_bytes = 0
         with suppress(OSError):
-            # What could not be written before cannot be written now.
+            # Closing writes what is still buffered, which fails again if the disk is full.
             self._file.close()
 
     def _write(self, data: bytes) -> None:

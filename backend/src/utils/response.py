@@ -1,4 +1,4 @@
-"""Responses in the envelope. Nothing else in the service writes a body."""
+"""Responses in the envelope, which is built only here."""
 
 import json
 from collections.abc import AsyncIterator, Mapping
@@ -14,18 +14,18 @@ _MEDIA_TYPE = "application/json"
 def success(
     data: JsonText, popup: str | None = None, status_code: int = 200, headers: Mapping[str, str] | None = None
 ) -> Response:
-    """Return the response that carries `data` in the envelope, with the code of the toast to show."""
+    """Return a successful response with `data`, and the code of the toast to show as `popup`."""
     body = json_object(success="true", data=data, popup=json.dumps(popup), error="null")
     return Response(body, status_code, headers, _MEDIA_TYPE)
 
 
 def streamed_success(data: JsonFile) -> Response:
-    """Return the response that carries `data` in the envelope, read as fast as the caller takes it."""
+    """Return a successful response that streams `data` as fast as the caller reads it, and then closes it."""
     return _Streamed(data)
 
 
 def failure(status_code: int, error: str, headers: Mapping[str, str] | None = None) -> Response:
-    """Return the response that tells the caller of `error`, one readable sentence."""
+    """Return a failed response; `error` is one readable sentence."""
     body = json_object(success="false", data=NULL, popup="null", error=json.dumps(error))
     return Response(body, status_code, headers, _MEDIA_TYPE)
 
@@ -40,8 +40,8 @@ class _Streamed(StreamingResponse):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
-            # Without an eye on `receive`, as StreamingResponse has it: a body that nobody asked for
-            # and that is too large would end the answer. To a caller who is gone, sending costs nothing.
+            # StreamingResponse would also listen to `receive`, and stop when an unneeded request body is
+            # too large. Nothing is lost without it: sending to a caller who has left costs nothing.
             await self.stream_response(send)
         finally:
             self._data.close()

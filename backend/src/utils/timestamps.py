@@ -1,16 +1,16 @@
-"""The form of a time on the wire, in UTC."""
+"""The format of times in responses: RFC 3339, in UTC."""
 
 from datetime import UTC, datetime
 from typing import Annotated
 
 from pydantic import PlainSerializer, WithJsonSchema
 
-# How PostgreSQL writes a time (`to_char`); `rfc3339` is its twin in Python.
+# The format of `rfc3339`, for PostgreSQL's `to_char`.
 RFC3339_FORMAT = 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'
 
 
 def rfc3339(moment: datetime, timespec: str = "microseconds") -> str:
-    """Return `moment` in UTC as RFC 3339 has it, ending in `Z`. `timespec` is that of `isoformat`."""
+    """Return `moment` in UTC in the format of RFC 3339, with a final `Z`. `timespec` is that of `isoformat`."""
     return moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec=timespec) + "Z"
 
 

@@ -1,4 +1,4 @@
-"""The rules for what callers send, as annotated types that pydantic and FastAPI apply.
+"""The validation rules for input, as annotated types that pydantic and FastAPI apply.
 
 Each rule raises `PydanticCustomError` with a sentence that follows the field's name, as in
 `title: must be 1 to 255 characters`, and never repeats the input.
@@ -16,14 +16,14 @@ from pydantic_core import PydanticCustomError
 TITLE_MAX_LENGTH = 255
 DESCRIPTION_MAX_LENGTH = 5000
 LIMIT_MAX = 100
-# The largest integer that JavaScript keeps exact. A page of this number and LIMIT_MAX entries
-# still begins within PostgreSQL's bigint.
+# The largest integer that JavaScript represents exactly. The offset of the page with this number, at
+# LIMIT_MAX entries a page, still fits in PostgreSQL's bigint.
 NUMBER_MAX = 2**53 - 1
 
-# A character that leaves a mark on the screen: not white space, a control, or one of Unicode's
-# Default_Ignorable_Code_Point (https://www.unicode.org/Public/UCD/latest/ucd/DerivedCoreProperties.txt)
-# and not the blank Braille pattern. Python and PostgreSQL read it alike, and PostgreSQL's `\S` would
-# depend on the server's locale.
+# A character that leaves a mark on the screen: not white space, not a control character, not one of
+# Unicode's Default_Ignorable_Code_Point
+# (https://www.unicode.org/Public/UCD/latest/ucd/DerivedCoreProperties.txt), and not the blank Braille
+# pattern. Python and PostgreSQL interpret it alike; PostgreSQL's `\S` would depend on the server's locale.
 VISIBLE_CHARACTER = (
     r"[^\u0000-\u0020\u007f-\u00a0\u00ad\u034f\u061c\u115f\u1160\u1680\u17b4\u17b5\u180b-\u180f"
     r"\u2000-\u200f\u2028-\u202f\u205f-\u206f\u2800\u3000\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufff8"
@@ -37,7 +37,7 @@ _uuid = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12
 
 
 def check_text(value: object) -> str:
-    """Accept a string that PostgreSQL can store: without NUL and lone surrogates."""
+    """Accept a string that PostgreSQL can store: one without NUL characters and lone surrogates."""
     if not isinstance(value, str):
         raise PydanticCustomError("text", "must be a string")
     if "\0" in value:
@@ -48,7 +48,7 @@ def check_text(value: object) -> str:
 
 
 def check_title(value: object) -> str:
-    """Accept a title: 1 to 255 characters, one of them visible."""
+    """Accept a title of 1 to 255 characters, at least one of them visible."""
     title = check_text(value)
     if not 1 <= len(title) <= TITLE_MAX_LENGTH:
         raise PydanticCustomError("title", f"must be 1 to {TITLE_MAX_LENGTH} characters")
@@ -66,28 +66,28 @@ def check_description(value: object) -> str:
 
 
 def check_integer(value: object, minimum: int, maximum: int) -> int:
-    """Accept decimal digits (`1_0`, `+1` and `1.0` are not integers) within the bounds."""
+    """Accept an integer within the bounds, written in decimal digits: not `1_0`, `+1` or `1.0`."""
     if isinstance(value, str) and _digits.fullmatch(value) and minimum <= int(value) <= maximum:
         return int(value)
     raise PydanticCustomError("integer", f"must be an integer from {minimum} to {maximum}")
 
 
 def check_boolean(value: object) -> bool:
-    """Accept `true` and `false`, and none of the other words that pydantic knows for them."""
+    """Accept only `true` and `false`, not the other words that pydantic knows for them."""
     if value in ("true", "false"):
         return value == "true"
     raise PydanticCustomError("boolean", "must be true or false")
 
 
 def check_uuid(value: object) -> UUID:
-    """Accept the canonical form of a UUID (RFC 9562), and none of the others that Python knows."""
+    """Accept only the canonical form of a UUID (RFC 9562), not the other forms that Python knows."""
     if isinstance(value, str) and _uuid.fullmatch(value):
         return UUID(value)
     raise PydanticCustomError("uuid", "must be a UUID such as 0b7e1f0a-6f0e-4c2b-9d0e-2f6a5f1c9a11")
 
 
 def _json_schema(pattern: str, minimum: int, maximum: int) -> WithJsonSchema:
-    """The rules of a text for the OpenAPI document, whose patterns are those of ECMAScript with the flag u."""
+    """Return the JSON Schema of a text. OpenAPI patterns are ECMAScript regular expressions with the flag u."""
     pattern = re.sub(r"\\U([0-9a-f]{8})", lambda escape: chr(int(escape[1], 16)), pattern)
     return WithJsonSchema({"type": "string", "minLength": minimum, "maxLength": maximum, "pattern": pattern})
 
@@ -107,7 +107,7 @@ TaskId = Annotated[UUID, BeforeValidator(check_uuid)]
 
 
 def _integer(minimum: int, maximum: int) -> tuple[Ge, Le, BeforeValidator]:
-    """The bounds, which the OpenAPI document shows, and the check, which runs before them."""
+    """Return the bounds, which the OpenAPI document shows, and the check, which runs before them."""
     return Ge(minimum), Le(maximum), BeforeValidator(partial(check_integer, minimum=minimum, maximum=maximum))
 
 

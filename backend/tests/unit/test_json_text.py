@@ -40,7 +40,7 @@ def test_arrays_share_a_space_and_give_it_back() -> None:
     space = Space(100)
     first = JsonFile(space)
     first.extend(["1" * 60])
-    with pytest.raises(NoSpace, match="the lists that are not read yet fill their 100 bytes"):
+    with pytest.raises(NoSpace, match="unread lists fill the 100 bytes that they may use"):
         array_of(space, "2" * 60)
     first.close()
     first.close()

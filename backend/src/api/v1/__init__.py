@@ -4,6 +4,6 @@ from starlette.routing import BaseRoute
 
 from src.api.v1 import health, history, stats, tasks
 
-# One flat list: `include_router` would wrap each router, and every request would walk through the
-# wrapping, for longer than the database takes for one task.
+# One flat list: `include_router` would wrap each router, and walking through the wrappers would cost
+# every request more time than the database takes for one task.
 routes: list[BaseRoute] = [route for module in (tasks, history, stats, health) for route in module.router.routes]

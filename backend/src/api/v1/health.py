@@ -1,4 +1,4 @@
-"""`/health`."""
+"""The probes: `/health` and `/health/ready`."""
 
 from fastapi import APIRouter, Response
 
@@ -16,15 +16,15 @@ _READY = JsonText(Readiness(status="ready").model_dump_json())
 
 @router.get("/health", summary="Is it up?", response_model=Healthy)
 async def get_health() -> Response:
-    """Answer that the process is up, whatever the database does: a liveness probe."""
+    """A liveness probe: the process is up, whatever the state of its database."""
     return success(_HEALTHY)
 
 
 @router.get("/health/ready", summary="Can it serve?", response_model=Ready, responses=NOT_READY)
 async def get_readiness(database: Db) -> Response:
-    """Answer that the database answers and has the schema of this version: a readiness probe.
+    """A readiness probe: the database answers and has the schema of this version.
 
-    It says nothing about a replica: without it, changes can still be made.
+    It does not check a replica: without one, tasks can still be changed.
     """
     await require_current_schema(database)
     return success(_READY)

@@ -1,4 +1,4 @@
-"""`/history`."""
+"""The audit log: `/history`."""
 
 from typing import Annotated
 
@@ -20,18 +20,24 @@ async def get_history(
     request: Request,
     database: ReadDb,
     primary: Db,
-    page: Annotated[PageNumber | None, Query(description="Counts from 1, the default; wins over `offset`.")] = None,
-    limit: Annotated[PageSize, Query(description="How many entries a page has.")] = 10,
-    offset: Annotated[Offset | None, Query(description="How many entries to skip, instead of `page`.")] = None,
-    task_id: Annotated[TaskId | None, Query(description="Only this task's entries, deleted or not.")] = None,
+    page: Annotated[
+        PageNumber | None, Query(description="The number of the page, from 1 (the default); wins over `offset`.")
+    ] = None,
+    limit: Annotated[PageSize, Query(description="The most entries on a page.")] = 10,
+    offset: Annotated[
+        Offset | None, Query(description="How many entries to skip, as an alternative to `page`.")
+    ] = None,
+    task_id: Annotated[
+        TaskId | None, Query(description="Only the entries of this task, even if it was deleted.")
+    ] = None,
     action_type: Annotated[ActionType | None, Query(description="Only entries of this kind.")] = None,
     cursor: Annotated[
-        EntryCursor | None, Query(description="The page that a `Link` header led to; wins over `page`.")
+        EntryCursor | None, Query(description="Where the page begins, from a `Link` header; wins over `page`.")
     ] = None,
 ) -> Response:
-    """Read what was done, newest first, a page at a time; a page past the end is empty.
+    """Read the changes of all tasks, newest first, one page at a time. A page past the end is empty.
 
-    A service that reads from a replica may answer as of a moment ago.
+    If the service reads from a replica, the answer may be a moment old.
     """
     history = HistoryService(database, primary)
     entries = await history.get_history_paginated(page, limit, offset, task_id, action_type, cursor)

@@ -1,4 +1,4 @@
-"""`/stats`."""
+"""The weekly dashboard: `/stats`."""
 
 from fastapi import APIRouter, Response
 
@@ -12,8 +12,8 @@ router = APIRouter(prefix="/stats", tags=["stats"], responses=FAILURES, generate
 
 @router.get("/weekly", summary="Count the week's tasks", response_model=WeeklyStatsFetched, responses=UNTRUSTED_HOST)
 async def get_weekly_stats(database: ReadDb, primary: Db) -> Response:
-    """Count what was created and completed this week (Monday to Sunday, UTC), and all tasks.
+    """Count the tasks created and completed this week (Monday to Sunday, UTC), and all tasks.
 
-    A service that reads from a replica may answer as of a moment ago.
+    If the service reads from a replica, the answer may be a moment old.
     """
     return success(await HistoryService(database, primary).get_weekly_stats())

@@ -1,4 +1,4 @@
-"""`/tasks`."""
+"""The tasks: `/tasks`."""
 
 from typing import Annotated
 
@@ -8,6 +8,7 @@ from src.api.dependencies import (
     BAD_REQUEST,
     BODY_REFUSED,
     FAILURES,
+    LIST_UNAVAILABLE,
     NOT_FOUND,
     PAGED,
     Db,
@@ -55,23 +56,25 @@ TAKES_JSON = [Depends(require_json)]
     dependencies=TAKES_JSON,
 )
 async def create_task(task: TaskCreate, database: Db) -> Response:
-    """Create a task, incomplete."""
+    """Create a task, which is incomplete at first."""
     return success(await TaskService(database).create_task(task.title, task.description), Popup.TASK_CREATED, 201)
 
 
-@router.get("", summary="List the tasks", response_model=TasksListed, responses=PAGED | BAD_REQUEST)
+@router.get("", summary="List the tasks", response_model=TasksListed, responses=PAGED | BAD_REQUEST | LIST_UNAVAILABLE)
 async def list_tasks(
     request: Request,
     database: ReadDb,
-    is_completed: Annotated[Boolean | None, Query(description="Only tasks that are complete, or are not.")] = None,
-    limit: Annotated[
-        PageSize | None, Query(description="How many tasks a page has; without it and `cursor`, all in one.")
+    is_completed: Annotated[
+        Boolean | None, Query(description="Only complete tasks (`true`) or only incomplete ones (`false`).")
     ] = None,
-    cursor: Annotated[TaskCursor | None, Query(description="The page that a `Link` header led to.")] = None,
+    limit: Annotated[
+        PageSize | None, Query(description="The most tasks on a page. Without `limit` and `cursor`, all tasks.")
+    ] = None,
+    cursor: Annotated[TaskCursor | None, Query(description="Where the page begins, from a `Link` header.")] = None,
 ) -> Response:
-    """List every task, or a page of them: incomplete ones first, then newest first.
+    """List all tasks, or one page of them: incomplete ones first, then newest first.
 
-    A service that reads from a replica may answer as of a moment ago.
+    If the service reads from a replica, the answer may be a moment old.
     """
     tasks = TaskService(database)
     if limit is None and cursor is None:
@@ -96,7 +99,7 @@ async def get_task(task_id: TaskIdInPath, database: Db) -> Response:
     dependencies=TAKES_JSON,
 )
 async def update_task(task_id: TaskIdInPath, change: TaskUpdate, database: Db) -> Response:
-    """Change the title, the description, or both; what is absent or null stays as it is."""
+    """Change the title, the description, or both. A field that is absent or null keeps its value."""
     task = await TaskService(database).update_task(task_id, change.title, change.description)
     return success(task, Popup.TASK_UPDATED)
 
@@ -108,7 +111,7 @@ async def update_task(task_id: TaskIdInPath, change: TaskUpdate, database: Db) -
     responses=BAD_REQUEST | NOT_FOUND,
 )
 async def complete_task(task_id: TaskIdInPath, database: Db) -> Response:
-    """Mark the task complete. To repeat this changes nothing."""
+    """Mark the task complete. Repeating the request changes nothing."""
     return success(await TaskService(database).mark_complete(task_id), Popup.TASK_COMPLETED)
 
 
@@ -119,7 +122,7 @@ async def complete_task(task_id: TaskIdInPath, database: Db) -> Response:
     responses=BAD_REQUEST | NOT_FOUND,
 )
 async def reopen_task(task_id: TaskIdInPath, database: Db) -> Response:
-    """Mark the task incomplete. To repeat this changes nothing."""
+    """Mark the task incomplete. Repeating the request changes nothing."""
     return success(await TaskService(database).mark_incomplete(task_id), Popup.TASK_INCOMPLETE)
 
 
