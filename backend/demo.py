@@ -1,6 +1,6 @@
-"""`make demo`: gives a running service a month of somebody's tasks, through its public API.
+"""`make demo`: fills a running service with a month of example tasks, through its public API.
 
-The API lets no caller say when something happened, so all of it happens now: this week is a busy one.
+Callers of the API cannot set times, so everything happens now, which makes for a busy week.
 """
 
 import random
@@ -68,14 +68,14 @@ def call(service: httpx.Client, method: str, path: str, json: object = None) -> 
 
 
 def is_filled(service: httpx.Client) -> bool:
-    """Tell whether the service has tasks of a demo already."""
+    """Tell whether the service already has tasks of the demo."""
     titles = {title.format(week=week) for week in WEEKS for title, _ in EVERY_WEEK}
     return any(task["title"] in titles for task in call(service, "GET", "/tasks"))
 
 
 def fill(service: httpx.Client) -> None:
-    """Make a month's tasks, and work on them as somebody would. Raises `httpx.HTTPError` for the first failure."""
-    chance = random.Random(2026)  # noqa: S311  # The same month every time.
+    """Create a month's tasks, and work on them as a person would. Raises `httpx.HTTPError` at the first failure."""
+    chance = random.Random(2026)  # noqa: S311  # The same month at every run.
     for title, description in track(month(chance), "A month of tasks"):
         path = f"/tasks/{call(service, 'POST', '/tasks', {'title': title, 'description': description})['id']}"
         if chance.random() < 0.35:
@@ -89,14 +89,14 @@ def fill(service: httpx.Client) -> None:
 
 
 def main() -> None:
-    """Fill the service that `backend/.env` or the environment is for, or the one at the given address."""
+    """Fill the service that the environment and `backend/.env` configure, or the one at the given address."""
     try:
         settings = load_settings()
     except ConfigurationError as error:
         sys.exit(str(error))
     parser = ArgumentParser(prog="python demo.py", description=main.__doc__)
     parser.add_argument("address", nargs="?", default=f"http://127.0.0.1:{settings.port}", help="default: %(default)s")
-    parser.add_argument("--again", action="store_true", help="add another month to a service that has one already")
+    parser.add_argument("--again", action="store_true", help="add another month to a service that already has one")
     given = parser.parse_args()
     address = given.address
     headers = {"Authorization": f"Bearer {settings.api_key[0].get_secret_value()}"} if settings.api_key else {}
@@ -108,11 +108,11 @@ def main() -> None:
             fill(service)
             stats = call(service, "GET", "/stats/weekly")
     except httpx.ConnectError:
-        sys.exit(f"No service answers at {address}; start one with `make run`, in another terminal.")
+        sys.exit(f"No service answers at {address}; start one with `make run` in another terminal.")
     except httpx.HTTPStatusError as error:
         sys.exit(f"The service refused: {error.response.text}")
     except (httpx.HTTPError, ValueError) as error:
-        sys.exit(f"What answers at {address} is not this service, or failed: {error}")
+        sys.exit(f"The server at {address} failed, or is not this service: {error}")
     print(f"{stats['total_tasks']} tasks, {stats['total_completed']} of them complete. See {address}/history")
 
 

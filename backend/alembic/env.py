@@ -21,18 +21,18 @@ from src.embedded_postgres.provision import provided_database
 
 log = logging.getLogger(__name__)
 
-# How long others may go on before a migration tries anew to lock what they use.
+# How long a migration pauses, and others go on, before it tries again to lock the tables that they use.
 SHORTEST_PAUSE_S, LONGEST_PAUSE_S = 0.2, 0.6
 # Any number will do, as long as nothing else takes an advisory lock on it.
 ADVISORY_LOCK = 20_261_120
 
-# Who waits for another migration has nothing locked.
+# Waiting for another migration holds nobody up: no table is locked yet.
 ADVISORY_LOCK_TIMEOUT_S = 15
-# How long to wait for the first table, in milliseconds: long enough for PostgreSQL to have an autovacuum give way,
-# which it does when it looks for a deadlock, and short enough for those who have to wait meanwhile.
+# How long to wait for the first table. It is long enough for PostgreSQL to cancel an autovacuum that holds the
+# table, which it does when it checks for a deadlock, and short enough for those who queue behind the migration.
 FIRST_LOCK_TIMEOUT_MS = 1500
 
-# Those of the models, and what an earlier schema has beside them. Other tables of the database are not ours.
+# The tables of the models, and one that only an earlier schema has. Other tables of the database are not ours.
 TABLES = [*Base.metadata.tables, "count_changes"]
 EXISTING_TABLES = text(
     "SELECT relname, quote_ident(nspname) || '.' || quote_ident(relname) AS qualified"
@@ -40,7 +40,8 @@ EXISTING_TABLES = text(
     " WHERE nspname = current_schema() AND relname = ANY (:tables) AND relkind IN ('r', 'p', 'v')"
     " ORDER BY relkind = 'v', relname <> :first, relname <> 'tasks'"
 )
-# Of each, so that all of them take half of the deadlock_timeout at most. Zero would be no limit.
+# The timeout for each of the other tables: together they take at most half of deadlock_timeout (or of a second,
+# if that is less). Zero would mean no limit.
 OTHER_LOCK_TIMEOUT = text(
     "SELECT set_config('lock_timeout', greatest(1, floor(extract(epoch FROM least("
     "current_setting('deadlock_timeout')::interval, '1 second')) * 1000 / 2 / :tables))::text, true)"
@@ -60,8 +61,8 @@ class TableInUse(Exception):
 def migrate(connection: Connection, patience_s: float) -> None:
     """Migrate in one transaction: the schema changes as a whole or not at all.
 
-    Where a lock is not granted in time, the transaction is undone, so that whoever waits for it can go on,
-    and tried again. Raises `CommandError` when that has not helped for `patience_s`.
+    If a lock is not granted in time, the transaction is rolled back, which lets those who wait for it go on,
+    and tried again. Raises `CommandError` if no attempt succeeds within `patience_s`.
     """
     context.configure(connection=connection)
     plan: Plan = context.get_context().opts["fn"]
@@ -74,27 +75,27 @@ def migrate(connection: Connection, patience_s: float) -> None:
                 attempt(connection, plan, first)
             return
         except TableInUse as error:
-            # The next time, it is waited for with nothing locked.
+            # The next attempt locks this table first, and so waits for it while nothing else is locked.
             first, reason = error.table, str(error)
         except OperationalError as error:
             if not isinstance(error.orig, LockNotAvailable | DeadlockDetected):
                 raise
-            reason = "Another migration is running, or something that is no table is in use"
+            reason = "Another migration is running, or something other than a table is in use"
         if time.monotonic() > deadline:
             raise CommandError(f"{reason}; nothing was migrated within {patience_s:g} s.")
         if not is_waiting:
             log.warning("%s; the migration waits for %g s at most", reason, patience_s)
             is_waiting = True
-        time.sleep(random.uniform(SHORTEST_PAUSE_S, LONGEST_PAUSE_S))  # noqa: S311  # No secret.
+        time.sleep(random.uniform(SHORTEST_PAUSE_S, LONGEST_PAUSE_S))  # noqa: S311  # Not a secret.
 
 
 def attempt(connection: Connection, plan: Plan, first: str) -> None:
-    """Run what `plan` says, if it says anything, with every table locked, `first` before the others.
+    """Run the steps of `plan`, if there are any, with every table locked, `first` before the others.
 
     The advisory lock lets one of several processes that start at once do the work; the others then
-    find it done. It ends with the transaction, so it holds through a transaction pooler too.
+    find it done. It ends with the transaction, so it works through a transaction pooler too.
     """
-    # Each statement sees what was committed before it, and not only before the wait for the lock.
+    # Each statement must see everything committed before it, including during the wait for the lock.
     connection.execute(text("SET TRANSACTION ISOLATION LEVEL READ COMMITTED"))
     connection.execute(text(f"SET LOCAL lock_timeout = '{ADVISORY_LOCK_TIMEOUT_S}s'"))
     connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": ADVISORY_LOCK})
@@ -111,11 +112,11 @@ def attempt(connection: Connection, plan: Plan, first: str) -> None:
 
 
 def lock_tables(connection: Connection, first: str) -> None:
-    """Lock every table, so that a migration needs no lock later for which somebody can make it wait.
+    """Lock every table up front: later, nobody can make the migration wait for a lock.
 
-    While it waits for its first one, it has none, so nobody waits for it. Then it waits for the others
-    for less time than passes before PostgreSQL looks for a deadlock. So of a migration and a writer who
-    wait for each other it is the migration that gives up. Raises `TableInUse`.
+    While the migration waits for the first table, it holds none, so it cannot deadlock with a writer. It
+    waits for the others for less time than PostgreSQL takes to check for a deadlock. So if a migration and
+    a writer wait for each other, the migration gives up, not the writer. Raises `TableInUse`.
     """
     tables = connection.execute(EXISTING_TABLES, {"tables": TABLES, "first": first}).all()
     for place, table in enumerate(tables):
@@ -141,7 +142,7 @@ else:
             settings, _ = stack.enter_context(provided_database(load_settings()))
             own = stack.enter_context(create_engine(settings.require_database_url(), poolclass=NullPool).connect())
         except (ConfigurationError, EmbeddedPostgresError) as error:
-            # Alembic prints this one in one line.
+            # Alembic prints a `CommandError` as one line, without a traceback.
             raise CommandError(str(error)) from error
         except OperationalError as error:
             raise CommandError(f"The database cannot be used: {str(error.orig).strip()}") from error

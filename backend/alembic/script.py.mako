@@ -1,12 +1,12 @@
 """${message}.
 
 A migration runs in one transaction, before the new code starts and while the old code may still
-serve. So it must leave the old code working: add before you remove, in two releases; give a new
+serve. So it must not break the old code: add before you remove, in two releases; give a new
 column a default; and do not rewrite or lock a large table for longer than a request may wait.
 
-When it begins, env.py has locked every table of the models against everybody, so that no writer and
-no migration wait for each other: lock nothing that others can have without a table of these. A table
-or view that the models know no longer is to be added to its TABLES.
+Before the migration begins, env.py locks every table of the models exclusively, so that it never
+deadlocks with a writer. Lock nothing else that others can lock without one of these tables. If the
+models no longer have a table or view that an earlier schema has, add it to TABLES in env.py.
 """
 
 import sqlalchemy as sa

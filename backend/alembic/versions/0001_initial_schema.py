@@ -1,4 +1,4 @@
-"""Initial schema: tasks, and their history, which nobody can change."""
+"""Initial schema: tasks, and their append-only history."""
 
 import sqlalchemy as sa
 
@@ -9,7 +9,7 @@ down_revision = None
 branch_labels = None
 depends_on = None
 
-# As `VISIBLE_CHARACTER` in src/utils/validators.py was when this was written.
+# A copy of `VISIBLE_CHARACTER` in src/utils/validators.py, as it was at this revision.
 VISIBLE_CHARACTER = (
     r"[^\u0000-\u0020\u007f-\u00a0\u00ad\u034f\u061c\u115f\u1160\u1680\u17b4\u17b5\u180b-\u180f"
     r"\u2000-\u200f\u2028-\u202f\u205f-\u206f\u2800\u3000\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufff8"
@@ -63,10 +63,10 @@ def upgrade() -> None:
 
 
 def _make_history_immutable() -> None:
-    """Refuse every change but INSERT, to the owner too.
+    """Refuse every change except INSERT, even to the owner of the table.
 
-    A rule would ignore a DELETE without a word and let TRUNCATE through. ENABLE ALWAYS keeps the
-    triggers on where session_replication_role would turn ordinary ones off.
+    A rule would silently ignore a DELETE, and let TRUNCATE through. ENABLE ALWAYS keeps the triggers
+    on when session_replication_role turns ordinary ones off.
     """
     op.execute(
         """

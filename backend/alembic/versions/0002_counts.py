@@ -1,18 +1,18 @@
-"""Exact counts that cost the same however much there is to count.
+"""Exact counts, whose cost does not grow with the number of rows.
 
-Every row of `task_history` and `tasks` is counted, by its kind and its day in UTC, in a row of
-`count_changes`, which a trigger writes in the row's own transaction. Now and then such a trigger
-folds these changes into `counts`. A count is the sum over both tables, and exact at every moment,
+For every row of `task_history` and `tasks`, a trigger inserts a row into `count_changes`, with the
+kind and the UTC day of what it counts, in the same transaction. Now and then, such a trigger folds
+these changes into `counts`. A count is the sum over both tables. It is exact at every moment,
 whoever wrote the rows and whatever times they carry:
 
 - A change is committed with the rows that it counts, or not at all.
-- To fold is one statement, which deletes changes and adds their sum to `counts`. So any snapshot
-  has either the changes or their sum. A change that is not committed yet is not seen, and stays.
-- Writers only insert, so none waits for another. One transaction at a time folds; the others find
-  the advisory lock taken, and leave the changes to a later one.
+- A fold is one statement, which deletes changes and adds their sum to `counts`. So any snapshot
+  has either the changes or their sum. A fold does not see uncommitted changes, and leaves them.
+- Writers only insert, so they never wait for each other. One transaction at a time folds; the others
+  find the advisory lock taken, and leave the changes to a later fold.
 
-What gets around the triggers gets around the counts: the data of a dump restored without its schema,
-or the apply worker of a logical replication. `SELECT recount()` then counts everything anew.
+Data that bypasses the triggers bypasses the counts: a dump restored without its schema, or the apply
+worker of a logical replication. Afterwards, `SELECT recount()` computes all counts from the rows.
 """
 
 import sqlalchemy as sa
@@ -24,15 +24,15 @@ down_revision = "0001"
 branch_labels = None
 depends_on = None
 
-# One in so many changes folds them all: reads then have some hundred to add up, and folding takes
-# a few hundredths of the time of the writes.
+# On average, one change in so many folds all of them. Reads then add up a few hundred changes, and
+# folding adds a few percent to the time of the writes.
 CHANGES_PER_FOLD = 400
 # Any number will do, as long as nothing else takes an advisory lock on it.
 ADVISORY_LOCK = 20_261_121
 
-# `counts` has a row for each kind and day, and one for each kind on all days, whose day is null.
+# `counts` has one row for each kind and day, and for each kind one with its total, whose day is null.
 # The kinds are the actions, which count entries, and 'task created' and 'task completed', which
-# count the tasks that exist, by the days on which they were created and completed.
+# count existing tasks by the day on which they were created or completed.
 DAY = "({0} AT TIME ZONE 'UTC')::date"
 FOLD_NOW_AND_THEN = f"""
             GET DIAGNOSTICS changes = ROW_COUNT;
@@ -55,7 +55,7 @@ FOLD = f"""
         END
     $$
 """
-# Most statements change one row: to add up the changes here would cost these more than it saves others.
+# Most statements change one row. Adding up the changes here would cost them more than it would save the others.
 TRIGGER_FUNCTIONS = {
     "count_entries": f"""
         DECLARE
@@ -124,8 +124,8 @@ TRIGGERS = {
     " FOR EACH STATEMENT EXECUTE FUNCTION count_tasks()",
     ("tasks", "count_delete"): "AFTER DELETE ON tasks REFERENCING OLD TABLE AS changed"
     " FOR EACH STATEMENT EXECUTE FUNCTION count_tasks()",
-    # For each row, as a trigger for each statement could not be limited to these columns. It does
-    # not fold: what an UPDATE of many tasks leaves, a later write of another kind does.
+    # A row trigger, because a statement trigger with a transition table cannot be limited to columns. It
+    # does not fold; a later write of another kind folds the changes that an UPDATE of many tasks leaves.
     ("tasks", "count_update"): "AFTER UPDATE OF created_at, completed_at ON tasks"
     " FOR EACH ROW EXECUTE FUNCTION recount_task()",
     ("tasks", "count_truncate"): "AFTER TRUNCATE ON tasks FOR EACH STATEMENT EXECUTE FUNCTION uncount_tasks()",
@@ -153,7 +153,7 @@ RECOUNT = f"""
     $$
 """
 
-# What RFC 3339, and so the API, can express.
+# The years that RFC 3339, and so the API, can express.
 YEARS = "{0} >= '0001-01-01 00:00:00+00' AND {0} < '10000-01-01 00:00:00+00'"
 TIMES = {"tasks": ("created_at", "updated_at", "completed_at"), "task_history": ("timestamp",)}
 
@@ -164,7 +164,7 @@ def upgrade() -> None:
     for table, columns in TIMES.items():
         for column in columns:
             op.create_check_constraint(op.f(f"ck_{table}_{column}_year"), table, YEARS.format(column))
-    # The weekly counts were all that used these.
+    # Only the weekly counts used these.
     op.drop_index("ix_tasks_created_at", "tasks")
     op.drop_index("ix_tasks_completed_at", "tasks")
     op.create_index(
@@ -189,9 +189,9 @@ def create_counts() -> None:
         sa.UniqueConstraint("day", "kind", name=op.f("uq_counts_day_kind"), postgresql_nulls_not_distinct=True),
     )
     for table in ("count_changes", "counts"):
-        # They have no primary key, by which a publication of all tables would know their rows.
+        # They have no primary key, by which a publication of all tables would identify their rows.
         op.execute(f"ALTER TABLE {table} REPLICA IDENTITY FULL")
-    # Every read scans it, and what is folded stays in it until it is vacuumed.
+    # Every read scans this table, and folded rows stay in it until a vacuum.
     op.execute(
         "ALTER TABLE count_changes SET (autovacuum_vacuum_scale_factor = 0,"
         " autovacuum_vacuum_threshold = 1000, autovacuum_vacuum_cost_delay = 0)"
@@ -199,7 +199,7 @@ def create_counts() -> None:
     op.execute(FOLD)
     op.execute(RECOUNT)
     for name, body in TRIGGER_FUNCTIONS.items():
-        # Its tables are found whatever the path of whoever writes a row.
+        # The function finds its tables whatever the writer's search_path is.
         op.execute(
             f"CREATE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT AS $${body}$$"
         )

@@ -1,32 +1,32 @@
-"""Counts that are put together outside of the writes that they count.
+"""Counts that are maintained outside of the writes that they count.
 
-`counts` has the entries until the moment `counted.entries_until`, and the tasks as they were after the
-change `counted.task_changes`. What came later is counted whenever somebody asks, and is little: now and
-then the service calls `fold_counts()`, which moves both on. The view `count_changes` shows what is not
-in `counts` yet:
+`counts` covers the entries before the moment `counted.entries_until`, and the tasks up to the change with
+the number `counted.task_changes`. Reads count the rest themselves. The rest stays small, because now and
+then the service calls `fold_counts()`, which moves both marks forward. The view `count_changes` shows the
+changes that are not in `counts` yet:
 
-- entries of a later time, from the index on the time: to write these costs nothing more;
-- entries that were written with an earlier time when that was counted already, from `late_entries`;
-- changes of the number of tasks, from `task_count_changes`, in which they are numbered. Only what has a
-  higher number than `counted.task_changes` is looked at, so it does not matter how long the others stay
-  in the table: as long as any snapshot is open that is older than their end.
+- entries with a later time, from the index on the time: they cost a write nothing extra;
+- entries that were written with an earlier time after `counts` had passed it, from `late_entries`;
+- changes of the number of tasks, from `task_count_changes`, which numbers them. Reads look only at numbers
+  above `counted.task_changes`, so it does not matter how long folded changes stay in the table, which is
+  until no snapshot is open that is older than their deletion.
 
 A count is exact at every moment, whoever wrote the rows, whatever times they carry and whatever the
 clock does:
 
 - A change is committed with the rows that it counts, or not at all.
-- A fold is committed as a whole, so any snapshot has either a change or the count that it went into.
-- Which entries are late is decided by the sequence `late_before`, whose value, microseconds since 1970,
-  is the same for every transaction from the moment when it is set. A fold first moves it on, and draws the
-  last number of a change; then it waits for every transaction that has begun to write to one of the two
-  tables by then, and so may have seen the old value or have a lower number: each holds a lock until it
-  ends. Only then it counts.
+- A fold is committed as a whole, so any snapshot has either a change or the count that includes it.
+- The sequence `late_before` decides which entries are late. Its value, in microseconds since 1970, is the
+  same for every transaction from the moment it is set. A fold first moves it forward, and reads the number
+  of the last change. Then it waits for every transaction that has already begun to write to one of the two
+  tables, and so may have seen the old value or hold a lower number; each holds a lock until it ends. Only
+  then does the fold count.
 
-Nobody waits for a fold. A transaction that wrote and stays open makes folds give up, and then what is
-to be counted grows.
+Nobody waits for a fold. While a transaction that wrote stays open, folds give up, and the rest that reads
+must count grows.
 
-What gets around the triggers gets around the counts: the data of a dump restored without its schema,
-or the apply worker of a logical replication. `SELECT recount()` then counts everything anew.
+Data that bypasses the triggers bypasses the counts: a dump restored without its schema, or the apply
+worker of a logical replication. Afterwards, `SELECT recount()` computes all counts from the rows.
 """
 
 from types import ModuleType
@@ -41,9 +41,10 @@ branch_labels = None
 depends_on = None
 
 DAY = "({0} AT TIME ZONE 'UTC')::date"
-# What the view `pg_sequences` shows.
+# The same value as in the view `pg_sequences`.
 LATE_BEFORE = "timestamptz 'epoch' + pg_sequence_last_value('late_before') * interval '1 microsecond'"
-# A planner that knows none of the values expects a third of a table above a bound, but little between two.
+# Upper bounds for the planner, which does not know the values: above one bound, it expects a third of a table,
+# but little between two.
 END_OF_TIME = "'10000-01-01 00:00:00+00'"
 HIGHEST_NUMBER = 2**63 - 1
 
@@ -64,7 +65,8 @@ VIEW = f"""
 
 
 def _count_task(kind: str, row: str, change: int) -> str:
-    # With its schema, as it is found then whatever the path of whoever writes a row. To set a path takes time.
+    # The name has its schema, so the function finds the table whatever the writer's search_path is. Setting a
+    # search_path for the function would take time at every call.
     return (
         "INSERT INTO SCHEMA.task_count_changes (kind, day, change)"
         f" VALUES ('task {kind}', {DAY.format(f'{row}.{kind}_at')}, {change})"
@@ -98,7 +100,7 @@ COUNT_TASK = f"""
         END
     $$
 """
-# The snapshot of these isolation levels may be older than the last rows that are to be counted.
+# At these isolation levels, the snapshot may be older than the last rows to count.
 READ_COMMITTED = """
             IF current_setting('transaction_isolation') IN ('repeatable read', 'serializable') THEN
                 RAISE EXCEPTION '{} needs the isolation level READ COMMITTED';
@@ -124,7 +126,7 @@ TRIGGERS = {
     ("tasks", "count_change"): "AFTER INSERT OR DELETE OR UPDATE OF created_at, completed_at ON tasks"
     " FOR EACH ROW EXECUTE FUNCTION count_task()",
     ("tasks", "count_truncate"): "AFTER TRUNCATE ON tasks FOR EACH STATEMENT EXECUTE FUNCTION uncount_tasks()",
-    # Whoever may not read the sequence is late, too.
+    # The value is null for a role that may not read the sequence; its entries count as late, too.
     ("task_history", "note_late_entry"): "AFTER INSERT ON task_history FOR EACH ROW"
     f" WHEN ((NEW.timestamp < {LATE_BEFORE}) IS NOT FALSE) EXECUTE FUNCTION note_late_entry()",
 }
@@ -211,7 +213,7 @@ RECOUNT = f"""
     $$
 """
 
-# As `VISIBLE_CHARACTER` in src/utils/validators.py was when this was written.
+# A copy of `VISIBLE_CHARACTER` in src/utils/validators.py, as it was at this revision.
 VISIBLE_CHARACTER = (
     r"[^\u0000-\u0020\u007f-\u00a0\u00ad\u034f\u061c\u115f\u1160\u1680\u17b4\u17b5\u180b-\u180f"
     r"\u2000-\u200f\u2028-\u202f\u205f-\u206f\u2800\u3000\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufff8"
@@ -234,7 +236,7 @@ def upgrade() -> None:
         sa.Column("timestamp", sa.DateTime(timezone=True), nullable=False),
     )
     for table in ("counted", "late_entries"):
-        # They have no primary key, by which a publication of all tables would know their rows.
+        # They have no primary key, by which a publication of all tables would identify their rows.
         op.execute(f"ALTER TABLE {table} REPLICA IDENTITY FULL")
     op.create_table(
         "task_count_changes",
@@ -249,13 +251,13 @@ def upgrade() -> None:
     op.execute(f"INSERT INTO counted SELECT {LATE_BEFORE}, 0")
     op.execute(VIEW)
     for function in (NOTE_LATE_ENTRY, COUNT_TASK, UNCOUNT_TASKS, FOLD, RECOUNT):
-        op.execute(function.replace("SCHEMA", _schema()))
+        op.execute(function.replace("SCHEMA", current_schema()))
     for (table, name), definition in TRIGGERS.items():
         op.execute(f"CREATE TRIGGER {name} {definition}")
         op.execute(f"ALTER TABLE {table} ENABLE ALWAYS TRIGGER {name}")
     op.execute("SELECT recount()")
 
-    # The same rule, for most titles without the regular expression, which takes as long as half of an INSERT.
+    # The same rule, but most titles skip the regular expression, which takes half the time of an INSERT.
     _check_titles(f"ascii(title) BETWEEN 33 AND 126 OR title ~ '{VISIBLE_CHARACTER}'")
 
 
@@ -277,8 +279,8 @@ def _check_titles(condition: str) -> None:
     op.create_check_constraint(op.f("ck_tasks_title_visible"), "tasks", condition)
 
 
-def _schema() -> str:
-    """Return the schema that the tables are in, as SQL writes it."""
+def current_schema() -> str:
+    """Return the name of the schema that has the tables, quoted for SQL."""
     if context.is_offline_mode():
         return "public"
     return str(op.get_bind().scalar(sa.text("SELECT quote_ident(current_schema())")))

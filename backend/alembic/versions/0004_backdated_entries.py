@@ -1,11 +1,11 @@
 """A history that refuses backdated entries.
 
-A trigger refuses an entry of more than an hour ago. An entry of the future cannot be refused: each change
-of a task is later than the one before it, and a task whose last change lies in the future must stay
-changeable.
+A trigger refuses entries whose time is more than an hour ago. It cannot refuse entries from the future:
+each change of a task is later than the one before it, and a task whose last change lies in the future must
+stay changeable.
 
-Whoever restores entries as they were sets `session_replication_role` to `replica`, which only a superuser
-may, and which the apply workers of a logical replication do. Then none is refused.
+To restore entries as they were, set `session_replication_role` to `replica`; no entry is refused then. Only
+a superuser may set it. The apply workers of a logical replication have it set.
 """
 
 from types import ModuleType
@@ -17,8 +17,8 @@ down_revision = "0003"
 branch_labels = None
 depends_on = None
 
-# It also notes late entries, as a trigger of its own did. That one had a condition, which PostgreSQL reads anew
-# for every statement: that takes as long as all of this.
+# The function also notes late entries, which a separate trigger did before. PostgreSQL parsed the condition of
+# that trigger again for every statement, which took as long as this whole function.
 CHECK_ENTRY = """
     CREATE FUNCTION check_entry() RETURNS trigger LANGUAGE plpgsql AS $$
         BEGIN
@@ -42,14 +42,14 @@ def upgrade() -> None:
     before = _revision_0003()
     late_before = before.LATE_BEFORE.replace("late_before", "SCHEMA.late_before")
     _drop("note_late_entry")
-    op.execute(CHECK_ENTRY.replace("LATE_BEFORE", late_before).replace("SCHEMA", before._schema()))
+    op.execute(CHECK_ENTRY.replace("LATE_BEFORE", late_before).replace("SCHEMA", before.current_schema()))
     _create("check_entry", "AFTER INSERT ON task_history FOR EACH ROW EXECUTE FUNCTION check_entry()")
 
 
 def downgrade() -> None:
     before = _revision_0003()
     _drop("check_entry")
-    op.execute(before.NOTE_LATE_ENTRY.replace("SCHEMA", before._schema()))
+    op.execute(before.NOTE_LATE_ENTRY.replace("SCHEMA", before.current_schema()))
     _create("note_late_entry", before.TRIGGERS["task_history", "note_late_entry"])
 
 
