@@ -1,1 +1,1 @@
-"""How fast the service is: `make bench` and `make bench-large`."""
+"""Measures how fast the service is: `make bench` and `make bench-large`."""

@@ -1,4 +1,4 @@
-"""The service beside what people write instead, and beside the least that its parts take."""
+"""Compares the service with two alternatives, and with the least time that FastAPI and PostgreSQL take."""
 
 import time
 from collections import Counter, defaultdict
@@ -18,18 +18,20 @@ from tests.conftest import execute, memory_dir
 from tests.support.proxy import Proxy
 from tests.support.service import MAIN, running
 
-# How many callers there are for each number of workers.
+# The numbers of callers to measure, for each number of workers.
 CALLERS = {1: (1, 32, 100), 2: (32,)}
 FAR_AWAY_S = 0.02
+# The triggers of the counts that fire for the kinds of work, and their tables.
+COUNTING_TRIGGERS = {"count_change": "tasks", "check_entry": "task_history"}
 
 
 def textbook_schema(url: URL) -> None:
-    """Make the textbook's schema."""
+    """Create the schema of the textbook."""
     textbook.Base.metadata.create_all(create_engine(url, poolclass=NullPool))
 
 
 def asyncpg_schema(url: URL) -> None:
-    """Make the schema of the side on raw asyncpg."""
+    """Create the schema of the side on raw asyncpg."""
     execute(url, raw_asyncpg.SCHEMA)
 
 
@@ -37,7 +39,7 @@ SIDES = [(SERVICE, service_schema), (TEXTBOOK, textbook_schema), (ASYNCPG, async
 
 
 class Plan(NamedTuple):
-    """What to measure, for how many callers with each number of workers, and how long."""
+    """What to measure, for how many callers with each number of workers, how often and how long."""
 
     sides: Sequence[tuple[Side, Callable[[URL], None]]]
     works: dict[str, list[Work]]
@@ -48,7 +50,7 @@ class Plan(NamedTuple):
 
 
 class Key(NamedTuple):
-    """What is measured: a kind of work on a side, for so many callers."""
+    """A series of measurements: a kind of work on a side, with so many workers and callers."""
 
     work: Work
     side: str
@@ -62,15 +64,15 @@ Measured = dict[Key, list[Answers]]
 def run(tasks: int, rounds: int, seconds: int, only: Sequence[str]) -> None:
     """Measure everything `rounds` times, and print the tables.
 
-    With `only`, measure the kinds of work and the sides of such names, and always the service, for the usual
-    callers. Where no kind of work is named it is every one, and so with the sides.
+    With `only`, measure just the kinds of work and the sides whose names match, and always the service, with
+    one worker and 32 callers. If no kind of work matches, measure all of them; the same holds for the sides.
     """
     plan = _plan(tasks, rounds, seconds, only)
     with running_postgres() as server:
         databases = _make_databases(server, plan)
         measured, capacity = _measure(databases, plan)
         console.print(machine())
-        console.print(f"Median of {rounds} rounds of {seconds} s (least to greatest), answers per second.\n")
+        console.print(f"Responses per second: median of {rounds} rounds of {seconds} s (least to greatest).\n")
         _print_comparison(measured, capacity, plan)
         if only:
             return
@@ -92,7 +94,7 @@ def _plan(tasks: int, rounds: int, seconds: int, only: Sequence[str]) -> Plan:
 
 
 def _make_databases(server: URL, plan: Plan) -> dict[str, dict[str, URL]]:
-    """Return the databases of each side, all filled alike."""
+    """Create the databases of each side, with the same tasks, and return their URLs."""
     databases: dict[str, dict[str, URL]] = {}
     with progress() as bars:
         for side, make_schema in plan.sides:
@@ -108,7 +110,7 @@ def _make_databases(server: URL, plan: Plan) -> dict[str, dict[str, URL]]:
 
 
 def _measure(databases: Mapping[str, Mapping[str, URL]], plan: Plan) -> tuple[Measured, dict[Work, list[float]]]:
-    """Let every side do its works in turn; and the database the service's statements, by itself."""
+    """Measure the sides in turn, and the database alone with the statements of the service."""
     answers: Measured = defaultdict(list)
     capacity: dict[Work, list[float]] = defaultdict(list)
     sides = [side._replace(workers=workers) for workers in plan.callers for side, _ in plan.sides]
@@ -121,7 +123,7 @@ def _measure(databases: Mapping[str, Mapping[str, URL]], plan: Plan) -> tuple[Me
             with serve(side, database) as server:
                 for work in works:
                     send_requests(server.address, work, tasks=plan.tasks, callers=max(callers), seconds=1)
-                    # The textbook takes seconds until it has answered the first of so many callers.
+                    # The textbook takes seconds to answer the first of so many callers.
                     duration = plan.seconds * 5 if work is LIST else plan.seconds
                     for count in callers:
                         seen = send_requests(server.address, work, tasks=plan.tasks, callers=count, seconds=duration)
@@ -157,7 +159,7 @@ def _print_comparison(measured: Measured, capacity: Mapping[Work, list[float]], 
                 ours, *others = rates = [[each.per_second for each in side] for side in seen]
                 row = [name, *map(spread, rates), *(f"{ratio(ours, other):.2f}" for other in others)]
                 if (workers, callers) == (1, 32):
-                    # What FastAPI and PostgreSQL take one after the other, if nothing else took any time.
+                    # The rate if only FastAPI and PostgreSQL took time, one after the other.
                     limits = [1 / (1 / bare + 1 / sql) for bare, sql in zip(floor, capacity[work], strict=True)]
                     row += [f"{ratio(ours, floor):.0%}", number(median(capacity[work])), f"{ratio(ours, limits):.0%}"]
                 rates_of.append(row)
@@ -168,14 +170,14 @@ def _print_comparison(measured: Measured, capacity: Mapping[Work, list[float]], 
             title = f"{workers} worker{'s' * (workers > 1)}, {callers} callers"
             table(title, columns, rates_of)
             table(f"{title}: p50, p99 ms", ["work", *names], latencies_of)
-    console.print("The limit is 1 / (1 / floor + 1 / pgbench); the floor is FastAPI with bytes that are there:")
+    console.print("The limit is 1 / (1 / floor + 1 / pgbench); the floor is FastAPI with constant bytes:")
     console.print(f"{spread(floor)}.")
-    # A failure is answered faster than a success, and would count as much.
+    # A failure takes less time than a success, and would count as much in the rates.
     failures: Counter[str] = Counter()
     for key, answers in measured.items():
         failures[key.side] += sum(each.failures for each in answers)
     counts = ", ".join(f"{side} {count}" for side, count in failures.items())
-    console.print(f"Answers that were no success, in everything above: {counts}.\n")
+    console.print(f"Failed requests in everything above: {counts}.\n")
 
 
 def _per_second(measured: Measured, key: Key) -> list[float]:
@@ -201,7 +203,7 @@ def _print_promises(measured: Measured) -> None:
 
 
 def _print_distance(database: URL, tasks: int, seconds: int) -> None:
-    """Print how long a write takes when every round trip to the database takes 20 ms more."""
+    """Print how long a write takes when every round trip to the database takes 20 ms longer."""
     with Proxy(database, delay_s=FAR_AWAY_S / 2).running() as far_away, serve(SERVICE, far_away) as server:
         for work in (POST, PUT, COMPLETE):
             seen = send_requests(server.address, work, tasks=tasks, callers=1, seconds=seconds)
@@ -209,7 +211,7 @@ def _print_distance(database: URL, tasks: int, seconds: int) -> None:
 
 
 def _print_starts(rounds: int) -> None:
-    """Print how long the service takes from its command to its first answer, on an embedded PostgreSQL."""
+    """Print how long the service takes from its command to its first response, on an embedded PostgreSQL."""
     seconds = []
     with memory_dir() as data_dir:
         for _ in range(rounds + 1):
@@ -220,21 +222,16 @@ def _print_starts(rounds: int) -> None:
 
 
 def _print_price_of_counts(database: URL, tasks: int, rounds: int, seconds: int) -> None:
-    """Print how many writes the database takes with the counts, of those that it takes without.
+    """Print how many writes per second the database takes with and without the triggers that count.
 
-    One trigger notes late entries for the counts and refuses entries, so both are in it.
+    One of them also refuses backdated entries, so the price includes that check.
     """
-    triggers = execute(
-        database,
-        "SELECT tgrelid::regclass::text AS table, tgname AS name FROM pg_trigger"
-        " WHERE (tgname LIKE 'count\\_%' OR tgname = 'check_entry') AND NOT tgisinternal",
-    )
     rates: dict[tuple[Work, str], list[float]] = defaultdict(list)
     statements = statements_of_service()
     for _ in range(rounds):
         for state in ("DISABLE", "ENABLE ALWAYS"):
-            for trigger in triggers:
-                execute(database, f"ALTER TABLE {trigger.table} {state} TRIGGER {trigger.name}")
+            for trigger, guarded in COUNTING_TRIGGERS.items():
+                execute(database, f"ALTER TABLE {guarded} {state} TRIGGER {trigger}")
             for work in (POST, PUT, COMPLETE):
                 _, sql, parameters = statements[work]
                 rates[work, state].append(run_statements(database, sql, parameters, tasks=tasks, seconds=seconds))
@@ -242,4 +239,4 @@ def _print_price_of_counts(database: URL, tasks: int, rounds: int, seconds: int)
     for work in (POST, PUT, COMPLETE):
         with_counts, without = rates[work, "ENABLE ALWAYS"], rates[work, "DISABLE"]
         rows.append([work.name, spread(with_counts), spread(without), f"{ratio(with_counts, without):.0%}"])
-    table("Writes of pgbench, 32 clients", ["work", "with counts", "without", "ratio"], rows)
+    table("Writes of pgbench, 32 clients", ["work", "with counts and check", "without both", "ratio"], rows)

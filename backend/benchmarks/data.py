@@ -39,8 +39,8 @@ ENTRIES = f"""
 
 @contextmanager
 def running_postgres() -> Iterator[URL]:
-    """Run a PostgreSQL with its default settings, so that what it commits is on the disk, until the block is left."""
-    # Not in a directory of `tempfile`, which the account that it runs as for root could not enter.
+    """Run a PostgreSQL with its default settings, which flush every commit to disk, until the block is left."""
+    # Not in a directory that `tempfile` creates: root runs PostgreSQL as another account, which could not enter it.
     path = Path(tempfile.gettempdir()) / f"task-backend-benchmark-{secrets.token_hex(4)}"
     try:
         with EmbeddedPostgres(path, {"max_connections": "300"}) as postgres:
@@ -58,14 +58,14 @@ def create_database(server: URL, name: str, make_schema: Callable[[URL], None]) 
 
 
 def service_schema(url: URL) -> None:
-    """Make the service's own schema, for which no time is too late that `fill` writes."""
+    """Create the schema of the service, and let no entry of `fill` be late for its counts."""
     prepare_schema(settings_for(url))
     execute(url, "SELECT setval('late_before', 1)")
     execute(url, "UPDATE counted SET entries_until = 'epoch'")
 
 
 def fill(url: URL, tasks: int, progress: Progress, *, history: bool = True, counted: bool = True) -> None:
-    """Add `tasks` tasks, with ten entries of history each, and show how far it is. The service's are `counted`."""
+    """Add `tasks` tasks, each with ten entries of history, and show the progress; fold the counts if `counted`."""
     job = progress.add_task(f"{tasks:,} tasks{', 10 entries each' if history else ''}", total=tasks)
     for first in range(1, tasks + 1, TASKS_AT_A_TIME):
         last = min(first + TASKS_AT_A_TIME - 1, tasks)

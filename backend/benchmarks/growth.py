@@ -1,4 +1,4 @@
-"""The service on a long history beside the service on a short one; a list too long for memory; and a storm."""
+"""Compares a long history with a short one; measures a list too long for memory, and a storm of writers."""
 
 import subprocess
 import threading
@@ -37,7 +37,7 @@ WORKS = (GET, PAGE_1, OF_ONE_ACTION, OF_ONE_TASK, OF_BOTH, PAGE_100, STATS)
 
 
 def run(tasks: int, rounds: int, seconds: int, only: Sequence[str]) -> None:
-    """Measure everything `rounds` times, or the parts that `only` names, and print what came of it."""
+    """Measure everything `rounds` times, or only the sections that match `only`, and print the results."""
     with running_postgres() as server:
         sizes = {"short": max(tasks // FRACTION, 100), "long": tasks}
         listed = min(LISTED_TASKS, tasks)
@@ -47,16 +47,16 @@ def run(tasks: int, rounds: int, seconds: int, only: Sequence[str]) -> None:
                 fill(databases[name], size, bars)
             fill(databases["listed"], listed, bars, history=False)
         console.print(machine())
-        parts: dict[str, Callable[[], None]] = {
+        sections: dict[str, Callable[[], None]] = {
             "reads": lambda: _print_reads(databases, sizes, rounds, seconds),
             "page": lambda: _print_deep_page(databases["long"], page=tasks // 10),
             "list": lambda: _print_list(databases["listed"], listed, rounds),
-            # Comes last, for it writes.
+            # Last, because it writes.
             "storm": lambda: print_storm(databases["long"], tasks, rounds * seconds),
         }
-        for name, print_part in parts.items():
+        for name, print_section in sections.items():
             if not only or is_named(name, only):
-                print_part()
+                print_section()
 
 
 def _print_reads(databases: dict[str, URL], sizes: dict[str, int], rounds: int, seconds: int) -> None:
@@ -79,7 +79,9 @@ def _print_reads(databases: dict[str, URL], sizes: dict[str, int], rounds: int, 
             ratio = median(one / other for one, other in zip(long, short, strict=True))
             rows.append([work.name, spread(long), spread(short), f"{ratio:.2f}"])
         entries = {name: f"{size * 10:,} entries" for name, size in sizes.items()}
-        table(f"Milliseconds an answer, {callers} callers", ["work", entries["long"], entries["short"], "ratio"], rows)
+        table(
+            f"Milliseconds per response, {callers} callers", ["work", entries["long"], entries["short"], "ratio"], rows
+        )
 
 
 def _print_deep_page(database: URL, page: int) -> None:
@@ -99,7 +101,7 @@ def _print_deep_page(database: URL, page: int) -> None:
 
 
 def _print_list(database: URL, tasks: int, rounds: int) -> None:
-    """Print how long the whole list takes, beside psql, which only copies the same JSON."""
+    """Print how long the whole list takes, compared with psql, which only copies the same JSON."""
     psql = [str(programs_for(None) / "psql"), "--host", str(database.query["host"]), "--username", "postgres"]
     copy = f"\\copy ({' '.join(ALL_TASKS.sql.split(chr(10)))}) TO '/dev/null'"
     listing_s, copying_s = [], []
@@ -127,7 +129,7 @@ def _print_list(database: URL, tasks: int, rounds: int) -> None:
 
 @contextmanager
 def _peak_memory(process: psutil.Process) -> Iterator[list[int]]:
-    """Note the memory of `process` in bytes, every few milliseconds, until the block is left."""
+    """Record the memory of `process` in bytes, every few milliseconds, until the block is left."""
     seen = [process.memory_info().rss]
     stop = threading.Event()
 

@@ -1,4 +1,4 @@
-"""The load: requests from wrk, as many as the side can answer, or statements from pgbench."""
+"""Generates the load: as many requests from wrk as a side can answer, or statements from pgbench."""
 
 import json
 import re
@@ -24,7 +24,7 @@ SCRIPT = Path(__file__).with_name("request.lua")
 TASK_ID = "('00000000-0000-4000-8000-' || lpad(({})::text, 12, '0'))::uuid"
 
 
-# Each run begins where no run before it has come, at a whole block of request.lua.
+# Each run starts beyond the turns of all earlier runs, at the beginning of a block of request.lua.
 _first_turns = count(128_000, 128_000)
 
 
@@ -38,7 +38,7 @@ class Work(NamedTuple):
 
 
 class Answers(NamedTuple):
-    """What wrk saw."""
+    """The result of a run of wrk."""
 
     answers: int
     per_second: float
@@ -48,17 +48,17 @@ class Answers(NamedTuple):
 
 
 def is_named(name: str, only: Sequence[str]) -> bool:
-    """Whether one of `only` is a part of `name`, in whatever case."""
+    """Whether one of `only` is a part of `name`, regardless of case."""
     return any(part.lower() in name.lower() for part in only)
 
 
 def wrk() -> str:
-    """Return the program, or end with a sentence on where to get it."""
+    """Return the path of wrk, or exit with a sentence on how to install it."""
     return shutil.which("wrk") or sys.exit("The benchmark needs wrk: apt-get install wrk, or brew install wrk.")
 
 
 def send_requests(address: str, work: Work, *, tasks: int, callers: int, seconds: int) -> Answers:
-    """Let `callers` repeat `work` for `seconds`, each as soon as it has its answer."""
+    """Let `callers` repeat `work` for `seconds`, each as soon as it has its response."""
     done = subprocess.run(
         [
             *(wrk(), "--threads", "1", "--connections", str(callers), "--duration", f"{seconds}s"),
@@ -78,9 +78,9 @@ def send_requests(address: str, work: Work, *, tasks: int, callers: int, seconds
 def run_statements(
     url: URL, statements: Sequence[Statement], parameters: Mapping[str, Any], *, tasks: int, seconds: int
 ) -> float:
-    """Return how many `statements` in turn the database runs in a second for pgbench, sent as the service sends them.
+    """Return how many statements per second pgbench runs. It sends `statements` in turn, as the service sends them.
 
-    The parameters may be SQL (`AsIs`), in which `:number` is that of a random task.
+    A parameter may be SQL (`AsIs`), in which `:number` stands for the number of a random task.
     """
     connection = psycopg2.connect(**connect_arguments(settings_for(url)))
     cursor = connection.cursor()
@@ -88,11 +88,11 @@ def run_statements(
     def line(sql: str) -> str:
         return " ".join(cursor.mogrify(sql, parameters).decode().split("\n"))
 
-    # Prepared once by each client.
+    # Each client prepares them once.
     lines = ["\\if :prepared = 0"]
     lines += [line(statement.prepare) for statement in statements]
     lines += ["\\set prepared 1", "\\endif", f"\\set number random(1, {tasks})"]
-    # One message, as the service's is: `\\;` does not end it.
+    # One message, as the service sends it: `\\;` does not end a message.
     for statement in statements:
         message = f"SET LOCAL statement_timeout = 15000; {statement.execute}".replace("; ", "\\; ")
         lines.append(f"{line(message)};")
@@ -117,5 +117,5 @@ def run_statements(
 
 
 def random_task() -> AsIs:
-    """SQL for the id of a random task, for `run_statements`."""
+    """Return SQL for the id of a random task, for `run_statements`."""
     return AsIs(TASK_ID.format(":number"))

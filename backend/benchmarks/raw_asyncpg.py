@@ -1,8 +1,8 @@
-"""What people choose when speed matters: FastAPI on raw asyncpg.
+"""The usual choice for speed: FastAPI on raw asyncpg.
 
-Prepared statements, which asyncpg keeps for each connection by itself; one statement for a change and its
-history entry; orjson; plain tables of its own. As in the textbook, there are no limits, no request log, and
-nothing that is counted before somebody asks.
+It uses prepared statements, which asyncpg caches for each connection; one statement for a change and its
+history entry; orjson; and plain tables of its own. Like the textbook, it has no limits and no request log,
+and it counts only when a caller asks.
 """
 
 import os
@@ -103,7 +103,7 @@ class TaskCreate(BaseModel):
 
 
 class TaskUpdate(BaseModel):
-    """What to change about a task."""
+    """The changes to a task."""
 
     title: str | None = Field(default=None, min_length=1, max_length=255)
     description: str | None = Field(default=None, max_length=5000)
@@ -117,7 +117,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
 
 
 async def keep_session(connection: asyncpg.Connection) -> None:
-    """Spare the round trip that resets the session after each request: no statement here leaves anything in it."""
+    """Skip the round trip that resets the session after each request: no statement here changes the session."""
 
 
 app = FastAPI(lifespan=lifespan)

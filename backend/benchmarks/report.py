@@ -1,4 +1,4 @@
-"""What the benchmarks print."""
+"""The output of the benchmarks."""
 
 import math
 import os
@@ -12,20 +12,20 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-# As wide as the widest table, where the output is no terminal.
+# Wide enough for the widest table if the output is not a terminal.
 console = Console(width=None if os.isatty(1) else 150)
 
 
 @contextmanager
 def progress() -> Iterator[Progress]:
-    """Show bars for jobs while they run."""
+    """Show progress bars until the block is left."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True) as bars:
         yield bars
 
 
 def machine() -> str:
-    """Return the machine in one line."""
+    """Describe the machine in one line."""
     memory = psutil.virtual_memory().total / 2**30
     return (
         f"{psutil.cpu_count()} cores ({platform.machine()}), {memory:.0f} GiB, {platform.system()},"
@@ -44,16 +44,16 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> 
 
 
 def spread(values: Sequence[float]) -> str:
-    """Return the median of `values` and, where there are several, the least and the greatest."""
+    """Return the median of `values` and, if there are several, the least and the greatest."""
     among = f" ({number(min(values))}–{number(max(values))})" if len(values) > 1 else ""  # noqa: RUF001  # A range.
     return number(median(values)) + among
 
 
 def ratio(values: Sequence[float], others: Sequence[float]) -> float:
-    """Return the median of the ratios of each round; infinity where there is nothing to compare with."""
+    """Return the median of the ratios of all rounds; the ratio to zero is infinity."""
     return median(value / other if other else math.inf for value, other in zip(values, others, strict=True))
 
 
 def number(value: float) -> str:
-    """Return `value` with three digits or more."""
+    """Return `value` with up to three significant digits, or, from 100 on, as a whole number."""
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"

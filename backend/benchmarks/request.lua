@@ -1,7 +1,7 @@
--- Makes the requests of one kind of work, and prints what came of them as JSON.
+-- Makes the requests of one kind of work, and prints the results as JSON.
 -- Arguments: the method, the path, the body, the number of tasks, and a number that differs from run
--- to run. {id} is a random task's id, {turn} each task's in turn; {number} is new in every request, so
--- that every edit is a change; {toggled} and {toggle} complete some tasks and then reopen the same.
+-- to run. {id} is the id of a random task, {turn} of each task in turn. {number} is new in every request,
+-- so every edit is a change. {toggled} and {toggle} complete some tasks and then reopen the same ones.
 
 local method, path, body, tasks
 local turn = 0
@@ -12,7 +12,7 @@ end
 
 function init(arguments)
   method, path, body, tasks = arguments[1], arguments[2], arguments[3], tonumber(arguments[4])
-  -- wrk looks at one request before it sends any.
+  -- wrk makes one request that it does not send, before all others.
   turn = tonumber(arguments[5]) - 1
   math.randomseed(turn)
   wrk.headers["Content-Type"] = "application/json"

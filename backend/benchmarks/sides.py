@@ -1,4 +1,4 @@
-"""The sides that are compared, each a server as its users start it."""
+"""The sides of the comparison, each a server that is started as its users would."""
 
 import os
 import subprocess
@@ -57,7 +57,7 @@ def serve(side: Side, database: URL) -> Iterator[Server]:
         wait_until_it_answers(address, process)
         yield Server(address, psutil.Process(process.pid))
     finally:
-        # At once: requests that nobody waits for any more would take the textbook half a minute.
+        # Killed, because the textbook would spend half a minute on requests that nobody waits for any more.
         for worker in psutil.Process(process.pid).children(recursive=True):
             worker.kill()
         process.kill()

@@ -1,8 +1,8 @@
 """The textbook: the same endpoints as most tutorials and templates write them.
 
 An ORM session for each request, from a dependency; `add`, `flush`, `commit` and `refresh`;
-`response_model`; `count()` and `offset`. It has the same driver and the same tables, but no counts to
-keep, and no limits and no request log either.
+`response_model`; `count()` and `offset`. It has the same driver and the same tables, but it maintains no
+counts, and has no limits and no request log.
 """
 
 import os
@@ -16,8 +16,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import DateTime, String, create_engine, func, select
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, sessionmaker
 
-# A connection for each caller: with fewer it locks itself up, as every request holds its connection until
-# it gets another of FastAPI's 40 threads to check its response, and these wait for connections.
+# One connection for each caller. With fewer, it deadlocks: every request holds its connection until it gets
+# another of FastAPI's 40 threads to check its response, and those threads wait for connections.
 engine = create_engine(os.environ.get("DATABASE_URL", "postgresql+psycopg2://"), pool_size=100, max_overflow=0)
 SessionLocal = sessionmaker(engine)
 
@@ -58,7 +58,7 @@ DataT = TypeVar("DataT")
 
 
 class Envelope(BaseModel, Generic[DataT]):
-    """What every request is answered with."""
+    """The body of every response."""
 
     success: bool = True
     data: DataT
@@ -74,7 +74,7 @@ class TaskCreate(BaseModel):
 
 
 class TaskUpdate(BaseModel):
-    """What to change about a task."""
+    """The changes to a task."""
 
     title: str | None = Field(default=None, min_length=1, max_length=255)
     description: str | None = Field(default=None, max_length=5000)
@@ -107,7 +107,7 @@ class HistoryOut(BaseModel):
 
 
 class PaginationOut(BaseModel):
-    """Where a page lies."""
+    """The position of a page."""
 
     total_count: int
     total_pages: int

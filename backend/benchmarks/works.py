@@ -1,4 +1,4 @@
-"""The kinds of work that are measured, on which database, and what the service sends for each."""
+"""The kinds of work to measure, the databases for them, and the statements that the service sends."""
 
 from typing import Any
 
@@ -27,8 +27,8 @@ PAGE_2 = Work("history page 2", "/history?page=2&limit=10")
 PAGE_100 = Work("history page 100", "/history?page=100&limit=10")
 STATS = Work("weekly stats", "/stats/weekly")
 
-# Writes have a database of their own, so that the reads' stays as it is. The long list comes last, as the
-# textbook goes on with it for half a minute after its callers have left.
+# Writes have a database of their own, so the one for reads does not change. The long list comes last, because
+# the textbook goes on with it for half a minute after its callers have left.
 WORKS = {
     "few": [LIST_FEW],
     "many": [GET, LIST_PAGE, PAGE_2, PAGE_100, STATS, LIST],
@@ -37,7 +37,7 @@ WORKS = {
 
 
 def statements_of_service() -> dict[Work, tuple[str, list[Statement], dict[str, Any]]]:
-    """Return what the service sends for each kind of work, and to which database."""
+    """Return the database, the statements and the parameters that the service uses for each kind of work."""
     page = page_of_history((), 0)
     ids = {"task_id": random_task(), "history_id": AsIs("gen_random_uuid()")}
     task = {"title": AsIs("'Buy groceries ' || random()"), "description": "Milk, bread and cheese"}
