@@ -95,7 +95,7 @@ def attempt(connection: Connection, plan: Plan, first: str) -> None:
     The advisory lock lets one of several processes that start at once do the work; the others then
     find it done. It ends with the transaction, so it works through a transaction pooler too.
     """
-    # Each statement must see everything committed before it, including during the wait for the lock.
+    # Each statement must see what was committed during the wait for the lock, whatever the default level is.
     connection.execute(text("SET TRANSACTION ISOLATION LEVEL READ COMMITTED"))
     connection.execute(text(f"SET LOCAL lock_timeout = '{ADVISORY_LOCK_TIMEOUT_S}s'"))
     connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": ADVISORY_LOCK})

@@ -1,6 +1,6 @@
-"""The failures that callers are told about. Nothing here knows HTTP: `src.exceptions.handlers` does."""
+"""The failures that callers are told about. Nothing here knows HTTP; `handlers` has the status codes."""
 
-# The sentences of failures that middleware finds, where no ServiceError can be raised.
+# The sentences of failures that middleware answers itself: outside the routes, nothing handles a ServiceError.
 API_KEY_REQUIRED = "An API key is required: Authorization: Bearer KEY"
 BODY_TOO_LARGE = "The request body is too large"
 HOST_NOT_TRUSTED = "Host: is not a host that this service answers for; TRUSTED_HOSTS names those"

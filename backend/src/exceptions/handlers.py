@@ -1,4 +1,4 @@
-"""Turns every failure into a response in the envelope. Only this module maps errors to status codes."""
+"""Turns every failure into a response in the envelope. Only this module gives a `ServiceError` its status."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
