@@ -86,7 +86,7 @@ def _print_reads(databases: dict[str, URL], sizes: dict[str, int], rounds: int, 
 
 def _print_deep_page(database: URL, page: int) -> None:
     connection = psycopg2.connect(**connect_arguments(settings_for(database)))
-    statement = page_of_history((), (page - 1) * 10)
+    statement = page_of_history((), (page - 1) * 10, None)
     parameters = {"offset": (page - 1) * 10, "limit": 10}
     times_ms = []
     with connection.cursor() as cursor:

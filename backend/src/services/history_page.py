@@ -11,6 +11,7 @@ from src.database.json_rows import wire_columns
 from src.database.statement import PLAN_FOR_ANY_PARAMETERS, Statement
 from src.models import TaskHistory
 from src.services.counting import ENTRY_KINDS, count_by_day, total
+from src.utils.cursors import EntryPosition
 
 # From here on, finding the day of an offset is faster than stepping over the entries before it.
 _FAR = 1000
@@ -156,12 +157,12 @@ _DEEP_PAGES = {filters: _deep_page(filters) for filters in _FILTERS if "task_id"
 _NEXT_PAGES = {filters: _next_page(filters) for filters in _FILTERS}
 
 
-def page_of_history(filters: tuple[str, ...], offset: int | None) -> Statement:
+def page_of_history(filters: tuple[str, ...], offset: int, after: EntryPosition | None) -> Statement:
     """Return the statement for a page of the entries that match `filters`, `task_id` before `action_type`.
 
-    Its parameters are the filters, `limit`, and `offset` or, if that is None, `after_timestamp` and
-    `after_history_id`.
+    Its parameters are the filters, `limit`, and either `offset` or, for the page `after` a position,
+    `after_timestamp` and `after_history_id`.
     """
-    if offset is None:
+    if after is not None:
         return _NEXT_PAGES[filters]
     return (_DEEP_PAGES if offset >= _FAR and filters in _DEEP_PAGES else _PAGES)[filters]

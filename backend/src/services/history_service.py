@@ -60,15 +60,15 @@ class HistoryService:
     ) -> Page:
         """Return a page of the log, newest first, as the JSON of `PaginatedHistory`.
 
-        `page` counts from 1 and wins over `offset`; the default is the first page. The position `after`
-        wins over both: the page follows it.
+        `page` counts from 1 and wins over `offset`; the default is the first page. A position to go on
+        `after` wins over both.
         """
-        start = None if after else offset or 0 if page is None else (page - 1) * limit
+        offset = offset or 0 if page is None else (page - 1) * limit
         filters = {"task_id": task_id, "action_type": action_type}
         given = tuple(name for name, value in filters.items() if value is not None)
         position = {"after_timestamp": after.timestamp, "after_history_id": after.history_id} if after else {}
-        parameters = {"limit": limit, "offset": start, **filters, **position}
-        [found] = await self._database.run(page_of_history(given, start), parameters)
+        parameters = {"limit": limit, "offset": offset, **filters, **position}
+        [found] = await self._database.run(page_of_history(given, offset, after), parameters)
         fold_many(self._primary, found.parts)
         pagination = Pagination.of(total_count=found.total_count, offset=found.entries_before, limit=limit)
         is_last = not pagination.has_next or found.last_history_id is None

@@ -100,9 +100,9 @@ def what_the_service_counts(connection: Connection, now: datetime) -> tuple[list
     counted = [week.created_this_week, week.completed_this_week, week.all_completed, week.all_tasks]
     monday = datetime.combine(week.first_day, time(), UTC)
     assert monday <= now < monday + timedelta(weeks=1)
-    counted.append(row(page_of_history((), 0), offset=0, limit=1).total_count)
+    counted.append(row(page_of_history((), 0, None), offset=0, limit=1).total_count)
     counted += [
-        row(page_of_history(("action_type",), 0), offset=0, limit=1, action_type=action).total_count
+        row(page_of_history(("action_type",), 0, None), offset=0, limit=1, action_type=action).total_count
         for action in ActionType
     ]
     there = connection.execute(

@@ -1,4 +1,4 @@
-"""HistoryService, and the arithmetic of pages."""
+"""HistoryService on a real PostgreSQL, and the arithmetic of pages without one."""
 
 import json
 from datetime import UTC, datetime, timedelta, timezone

@@ -1,4 +1,4 @@
-"""TaskService."""
+"""TaskService, without HTTP but on a real PostgreSQL: most of its rules are SQL."""
 
 import asyncio
 import json
