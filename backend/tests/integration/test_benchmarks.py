@@ -19,7 +19,8 @@ from tests.conftest import execute
 from tests.support.waiting import PATIENCE_S
 
 TASKS = 128
-CALLERS = 2
+# With several, one may reopen a task before another completes it, and then neither changes anything.
+CALLERS = 1
 
 
 def shape_of(body: Any) -> Any:
