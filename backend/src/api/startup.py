@@ -78,7 +78,7 @@ def started(app: FastAPI, settings: Settings, middleware: Sequence[Middleware]) 
         replica = None
         if ready.database_read_url is not None:
             its_settings = ready.model_copy(update={"database_url": ready.database_read_url})
-            replica = stack.enter_context(closing(Database(its_settings, "replica")))
+            replica = stack.enter_context(closing(Database(its_settings, database)))
         state = {"database": database, "replica": replica, "requires_key": bool(settings.api_key)}
         stack.enter_context(_served_through(app, middleware, state))
         stack.enter_context(_long_lived_objects())

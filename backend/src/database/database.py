@@ -36,10 +36,13 @@ class Database:
     Every method raises `DatabaseUnavailable` when no connection is free within `queue_timeout_s`, when
     the database does not come back within `repeat_budget_s`, and when it cancels the statement after
     `statement_timeout_s`. It raises `SchemaOutdated` when the database lacks the schema of this code.
+
+    A replica is given its `primary`.
     """
 
-    def __init__(self, settings: Settings, pool_name: str = "primary") -> None:
-        self.pool = Pool(settings, pool_name)
+    def __init__(self, settings: Settings, primary: "Database | None" = None) -> None:
+        self._primary = primary
+        self.pool = Pool(settings, "primary" if primary is None else "replica")
         self.warnings = PacedWarnings(log)
         self.task_locks = TaskLocks(settings.statement_timeout_s, self.warnings)
         self._repeat_budget_s = settings.repeat_budget_s
@@ -104,11 +107,13 @@ class Database:
                 await retry.after(failure)
 
     def maintain(self, statement: Statement) -> None:
-        """Run `statement` in the background, but not again until a moment after it has ended.
+        """Run `statement` on the primary in the background, but not again until a moment after it has ended.
 
         It gets one attempt. A failure is logged, and the next run waits longer.
         """
-        if self._maintenance is None or self._maintenance.done():
+        if self._primary is not None:
+            self._primary.maintain(statement)
+        elif self._maintenance is None or self._maintenance.done():
             self._maintenance = asyncio.get_running_loop().create_task(self._maintain(statement))
 
     def close(self) -> None:

@@ -85,6 +85,6 @@ FOLD_COUNTS = Statement(
 
 
 def fold_many(database: Database, parts: int) -> None:
-    """Fold the counts in the background if a count had many `parts`. `database` is the primary."""
+    """Fold the counts in the background if a count had many `parts`."""
     if parts > _MANY_PARTS:
         database.maintain(FOLD_COUNTS)

@@ -18,14 +18,10 @@ _history = TaskHistory.__table__.c
 
 
 class HistoryService:
-    """Reads the audit log and the counts. `log_action` is the only writer of `task_history`.
+    """Reads the audit log and the counts. `log_action` is the only writer of `task_history`."""
 
-    If `database` is a replica, `primary` is its primary.
-    """
-
-    def __init__(self, database: Database, primary: Database | None = None) -> None:
+    def __init__(self, database: Database) -> None:
         self._database = database
-        self._primary = primary or database
 
     @staticmethod
     def log_action(change: CTE, action: ActionType, description: ColumnElement[str]) -> CTE:
@@ -69,7 +65,7 @@ class HistoryService:
         position = {"after_timestamp": after.timestamp, "after_history_id": after.history_id} if after else {}
         parameters = {"limit": limit, "offset": offset, **filters, **position}
         [found] = await self._database.run(page_of_history(given, offset, after), parameters)
-        fold_many(self._primary, found.parts)
+        fold_many(self._database, found.parts)
         pagination = Pagination.of(total_count=found.total_count, offset=found.entries_before, limit=limit)
         is_last = not pagination.has_next or found.last_history_id is None
         return Page(
@@ -83,7 +79,7 @@ class HistoryService:
         By default it is the present week by the database's clock.
         """
         [counted] = await self._database.run(WEEKLY_COUNTS, {"now": now})
-        fold_many(self._primary, counted.parts)
+        fold_many(self._database, counted.parts)
         start = datetime.combine(counted.first_day, time(), UTC)
         stats = WeeklyStats(
             tasks_created_this_week=counted.created_this_week,

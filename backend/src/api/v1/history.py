@@ -4,7 +4,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 
-from src.api.dependencies import BAD_REQUEST, FAILURES, PAGED, Db, ReadDb, link_to_next, operation_id
+from src.api.dependencies import BAD_REQUEST, FAILURES, PAGED, ReadDb, link_to_next, operation_id
 from src.models.task_history import ActionType
 from src.schemas.history import HistoryFetched
 from src.services.history_service import HistoryService
@@ -19,7 +19,6 @@ router = APIRouter(prefix="/history", tags=["history"], responses=FAILURES, gene
 async def get_history(
     request: Request,
     database: ReadDb,
-    primary: Db,
     page: Annotated[
         PageNumber | None, Query(description="The number of the page, from 1 (the default); wins over `offset`.")
     ] = None,
@@ -39,7 +38,7 @@ async def get_history(
 
     If the service reads from a replica, the answer may be a moment old.
     """
-    history = HistoryService(database, primary)
+    history = HistoryService(database)
     entries = await history.get_history_paginated(page, limit, offset, task_id, action_type, cursor)
     next_page = link_to_next(request, entries.next_cursor, limit=limit, task_id=task_id, action_type=action_type)
     return success(entries.data, headers=next_page)

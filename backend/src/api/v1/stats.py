@@ -2,7 +2,7 @@
 
 from fastapi import APIRouter, Response
 
-from src.api.dependencies import FAILURES, UNTRUSTED_HOST, Db, ReadDb, operation_id
+from src.api.dependencies import FAILURES, UNTRUSTED_HOST, ReadDb, operation_id
 from src.schemas.stats import WeeklyStatsFetched
 from src.services.history_service import HistoryService
 from src.utils.response import success
@@ -11,9 +11,9 @@ router = APIRouter(prefix="/stats", tags=["stats"], responses=FAILURES, generate
 
 
 @router.get("/weekly", summary="Count the week's tasks", response_model=WeeklyStatsFetched, responses=UNTRUSTED_HOST)
-async def get_weekly_stats(database: ReadDb, primary: Db) -> Response:
+async def get_weekly_stats(database: ReadDb) -> Response:
     """Count the tasks created and completed this week (Monday to Sunday, UTC), and all tasks.
 
     If the service reads from a replica, the answer may be a moment old.
     """
-    return success(await HistoryService(database, primary).get_weekly_stats())
+    return success(await HistoryService(database).get_weekly_stats())
