@@ -7,15 +7,10 @@ if __name__ in ("__main__", "__mp_main__"):
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 import json
-import logging
-import os
-import socket
 import sys
 from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from tempfile import TemporaryDirectory
-from types import FrameType
 
 from fastapi import FastAPI
 from fastapi.responses import RedirectResponse
@@ -23,24 +18,18 @@ from fastapi_offline import FastAPIOffline
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import Mount, Router
-from uvicorn.config import STARTUP_FAILURE
 
 from config import ANY_HOST, ENV_FILE_VARIABLE, LogFormat, Settings, describe_settings, load_settings
 from src.api import metrics, v1
 from src.api.middleware import BodyLimit, HeadAsGet, Observed, UnexpectedErrors
 from src.api.openapi import complete_document
-from src.api.security import ApiKeys, TrustedHosts, is_loopback
+from src.api.security import ApiKeys, TrustedHosts
 from src.api.short_cut import ShortCut
 from src.api.startup import START_FAILURES, BeforeStart, started
-from src.database.migrate import prepare_schema
-from src.embedded_postgres.provision import provided_database
 from src.exceptions.handlers import register_handlers
 from src.observability.log import configure_log
-from src.observability.metrics import DIRECTORY_VARIABLE
-from src.serving.server import PatientServer, ServerConfig, Workers
-from src.serving.sockets import bound_sockets, listen
-
-log = logging.getLogger(__name__)
+from src.serving.process import unwind_on_signals
+from src.serving.run import serve
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
@@ -124,11 +113,9 @@ def main() -> None:
     if parser.parse_args().openapi:
         print(openapi_document())  # noqa: T201  # It is the output.
         return
-    # So that the blocks below are left, and the embedded PostgreSQL stopped, in order.
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    signal.signal(signal.SIGTERM, _exit)
+    unwind_on_signals()
     try:
-        _serve(_configured())
+        serve(_configured(), create_app)
     except START_FAILURES as error:
         sys.exit(str(error))
 
@@ -143,40 +130,6 @@ def _configured() -> Settings:
     settings = load_settings()
     configure_log(settings.log_level, as_json=settings.log_format is LogFormat.JSON)
     return settings
-
-
-def _serve(settings: Settings) -> None:
-    address = f"http://{f'[{settings.host}]' if ':' in settings.host else settings.host}:{settings.port}"
-    # Take the port first: a start that cannot listen does nothing else.
-    with bound_sockets(settings.host, settings.port) as sockets, provided_database(settings) as (ready, data):
-        prepare_schema(ready)
-        if not settings.api_key and settings.host != "localhost" and not is_loopback(settings.host):
-            log.warning("%s is reachable from other machines, and no API_KEY is set: anyone may call", address)
-        listen(sockets, settings.host, settings.port)
-        if settings.log_format is LogFormat.JSON:
-            log.info("Serving on %s", address, extra={"data": data})
-        else:
-            print(f"API:   {address}\nDocs:  {address}/docs\nData:  {data}", flush=True)  # noqa: T201  # It is the output.
-        if settings.workers > 1:
-            _run_workers(ready, sockets)
-        else:
-            PatientServer(ServerConfig(create_app(ready), ready)).run(sockets)
-
-
-def _run_workers(settings: Settings, sockets: list[socket.socket]) -> None:
-    # The workers read their settings anew.
-    os.environ["DATABASE_URL"] = settings.require_database_url().render_as_string(hide_password=False)
-    with TemporaryDirectory(prefix=f"task-backend-metrics-{os.getpid()}-") as directory:
-        os.environ[DIRECTORY_VARIABLE] = directory
-        config = ServerConfig("main:app", settings, workers=settings.workers)
-        supervisor = Workers(config, sockets)
-        supervisor.run()
-    if any(worker.exitcode == STARTUP_FAILURE for worker in supervisor.processes):
-        sys.exit(STARTUP_FAILURE)
-
-
-def _exit(signal_number: int, frame: FrameType | None) -> None:
-    sys.exit()
 
 
 if __name__ == "__main__":

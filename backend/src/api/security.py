@@ -5,13 +5,13 @@ import logging
 import socket
 from collections.abc import Awaitable, Collection, Iterable
 from functools import lru_cache, partial
-from ipaddress import ip_address
 
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from src.exceptions.errors import API_KEY_REQUIRED, HOST_NOT_TRUSTED
 from src.observability.log import PacedWarnings
+from src.serving.sockets import is_loopback
 from src.utils.response import failure
 
 log = logging.getLogger(__name__)
@@ -116,15 +116,6 @@ def security_headers(headers: Iterable[Header]) -> list[Header]:
         if name == b"content-type":
             return _FOR_TYPES.get(value, _FOR_EVERYTHING)
     return _FOR_EVERYTHING
-
-
-def is_loopback(host: str) -> bool:
-    """Whether `host` is an address that only this machine reaches; no name is one."""
-    try:
-        address = ip_address(host)
-    except ValueError:
-        return False
-    return (getattr(address, "ipv4_mapped", None) or address).is_loopback
 
 
 def _is_one_of(hosts: Collection[str], address: str | None, host: bytes) -> bool:

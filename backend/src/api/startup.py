@@ -1,16 +1,10 @@
 """What the application does before its first request and after its last one."""
 
-import gc
 import logging
-import multiprocessing
-import os
-import signal
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
-from types import FrameType
 
-import uvicorn
 from fastapi import FastAPI
 from starlette.datastructures import State
 from starlette.middleware import Middleware
@@ -21,9 +15,9 @@ from src.database.database import Database
 from src.database.migrate import check_replica, prepare_schema
 from src.embedded_postgres.programs import EmbeddedPostgresError
 from src.embedded_postgres.provision import provided_database
-from src.observability.metrics import DIRECTORY_VARIABLE
 from src.observability.traces import configure_traces
-from src.utils.processes import end_with_parent
+from src.serving.process import ended_by_signals, long_lived_objects
+from src.serving.workers import join_workers
 
 log = logging.getLogger(__name__)
 
@@ -66,9 +60,8 @@ def started(app: FastAPI, settings: Settings, middleware: Sequence[Middleware]) 
     Raises one of `START_FAILURES`.
     """
     with ExitStack() as stack:
-        server = _uvicorn_server()
-        with _ended_by_signals(server):
-            _join_workers(server, settings)
+        join_workers(settings)
+        with ended_by_signals():
             ready, data = stack.enter_context(provided_database(settings))
             prepare_schema(ready)
             check_replica(ready)
@@ -81,58 +74,8 @@ def started(app: FastAPI, settings: Settings, middleware: Sequence[Middleware]) 
             replica = stack.enter_context(closing(Database(its_settings, database)))
         state = {"database": database, "replica": replica, "requires_key": bool(settings.api_key)}
         stack.enter_context(_served_through(app, middleware, state))
-        stack.enter_context(_long_lived_objects())
+        stack.enter_context(long_lived_objects())
         yield
-
-
-def _uvicorn_server() -> uvicorn.Server | None:
-    """Return the server that runs the application, if it is uvicorn's: the one that handles the signals."""
-    server = getattr(signal.getsignal(signal.SIGTERM), "__self__", None)
-    return server if isinstance(server, uvicorn.Server) else None
-
-
-def _join_workers(server: uvicorn.Server | None, settings: Settings) -> None:
-    """Behave as a worker, where a supervisor of uvicorn's has started this process."""
-    supervisor = multiprocessing.parent_process()
-    if server is None or supervisor is None:
-        return
-    # It would otherwise keep the port when its parent is killed.
-    end_with_parent(signal.SIGTERM)
-    if not supervisor.is_alive():
-        raise ConfigurationError("The process that started this worker is gone.")
-    if server.config.workers == 1:
-        # The supervisor is there to reload it.
-        return
-    if settings.database_url is None:
-        raise ConfigurationError(
-            "DATABASE_URL is not set, and several workers cannot each run the embedded PostgreSQL: set it, or run"
-            " `WORKERS=2 make run`."
-        )
-    if DIRECTORY_VARIABLE not in os.environ:
-        log.warning("/metrics tells of one worker; set %s to an empty directory", DIRECTORY_VARIABLE)
-
-
-@contextmanager
-def _ended_by_signals(server: uvicorn.Server | None) -> Iterator[None]:
-    """Let SIGTERM and Ctrl-C end a start that waits for its database: uvicorn would only note them until then.
-
-    Where another program runs the application, pytest for example, it handles the signals itself.
-    """
-    if server is None:
-        yield
-        return
-
-    def end(signal_number: int, frame: FrameType | None) -> None:
-        raise ConfigurationError(f"{signal.Signals(signal_number).name} ended the start.")
-
-    handlers = {which: signal.signal(which, end) for which in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        if server.should_exit:
-            raise ConfigurationError("A signal ended the start.")
-        yield
-    finally:
-        for which, handler in handlers.items():
-            signal.signal(which, handler)
 
 
 @contextmanager
@@ -155,17 +98,3 @@ def _served_through(app: FastAPI, middleware: Sequence[Middleware], state: Mappi
     finally:
         app.middleware_stack, app.state = stack_before, state_before
         app.openapi_schema = None
-
-
-@contextmanager
-def _long_lived_objects() -> Iterator[None]:
-    """Tell the garbage collector that what is there now is there to stay, until the block is left.
-
-    Otherwise it would walk through all of it again and again, for a fifth of the time of a request.
-    """
-    gc.collect()
-    gc.freeze()
-    try:
-        yield
-    finally:
-        gc.unfreeze()

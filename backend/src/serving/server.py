@@ -8,7 +8,6 @@ from contextlib import suppress
 from typing import Any
 
 import uvicorn
-from uvicorn.supervisors import Multiprocess
 
 from config import Settings
 from src.serving.connections import Connections, Limits
@@ -18,12 +17,8 @@ from src.serving.sockets import BACKLOG
 # How long a connection may take to open, once the kernel has begun to open it.
 _HANDSHAKE_TIMEOUT_S = 0.05
 
-
 # How much longer than a statement a request may take to finish when the service stops.
 _SHUTDOWN_MARGIN_S = 5
-# How long a worker may say nothing before it is replaced: it answers only once it has imported
-# everything, which takes a busy machine its time.
-_WORKER_TIMEOUT_S = 60
 
 
 class ServerConfig(uvicorn.Config):
@@ -42,7 +37,6 @@ class ServerConfig(uvicorn.Config):
             timeout_keep_alive=round(settings.idle_timeout_s),
             # Nothing here asks for the caller's address.
             proxy_headers=False,
-            timeout_worker_healthcheck=_WORKER_TIMEOUT_S,
             timeout_graceful_shutdown=round(settings.statement_timeout_s) + _SHUTDOWN_MARGIN_S,
             **options,
         )
@@ -90,28 +84,6 @@ class PatientServer(uvicorn.Server):
             return PatientProtocol(self.config, self.server_state, self.lifespan.state)
 
         await asyncio.get_running_loop().connect_accepted_socket(protocol, connection)
-
-
-class Workers(Multiprocess):
-    """Notices at once when a worker ends.
-
-    uvicorn asks its workers again and again whether they are well, and keeps the workers' end of the
-    pipe for the answers open: from one that has ended it would wait for an answer until its time-out.
-    """
-
-    def init_processes(self) -> None:
-        """Start the workers."""
-        super().init_processes()
-        self._leave_pipes_to_workers()
-
-    def keep_subprocess_alive(self) -> None:
-        """Replace the workers that have ended."""
-        super().keep_subprocess_alive()
-        self._leave_pipes_to_workers()
-
-    def _leave_pipes_to_workers(self) -> None:
-        for process in self.processes:
-            process.child_conn.close()
 
 
 def _refuse_new_connections(listener: socket.socket) -> None:

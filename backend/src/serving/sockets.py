@@ -4,6 +4,7 @@ import errno
 import socket
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from ipaddress import ip_address
 from typing import Any
 
 from config import ConfigurationError
@@ -32,6 +33,15 @@ def listen(sockets: list[socket.socket], host: str, port: int) -> None:
     with _failures_that_name(host, port):
         for each in sockets:
             each.listen(BACKLOG)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether `host` is an address that only this machine reaches; no name is one."""
+    try:
+        address = ip_address(host)
+    except ValueError:
+        return False
+    return (getattr(address, "ipv4_mapped", None) or address).is_loopback
 
 
 def _bind_all(host: str, port: int) -> Iterator[socket.socket]:
