@@ -9,11 +9,11 @@ import logging
 import resource
 from collections import Counter
 from contextlib import suppress
-from enum import StrEnum
-from typing import NamedTuple, Protocol, Self
+from typing import Protocol
 
 from config import Settings
 from src.observability.metrics import refused_connections
+from src.serving.refusals import Refusal
 
 log = logging.getLogger(__name__)
 
@@ -22,41 +22,12 @@ _CHECK_INTERVAL_S = 1.0
 _OTHER_DESCRIPTORS = 100
 
 
-class Refusal(StrEnum):
-    """Why the service ended a connection."""
-
-    TOO_MANY = "too many connections"
-    NOT_HTTP = "not HTTP"
-    TOO_LARGE = "request too large"
-    NO_REQUEST = "no request in time"
-    NO_BODY = "body stopped coming"
-    NOT_READ = "answer not read"
-
-
-class Limits(NamedTuple):
-    """What callers may take up, of connections in all, and each of bytes and of seconds."""
-
-    connections: int
-    header_bytes: int
-    header_timeout_s: float
-    body_timeout_s: float
-    write_timeout_s: float
-
-    @classmethod
-    def of(cls, settings: Settings) -> Self:
-        """Return the limits that `settings` name; of connections, no more than the process can open.
-
-        A caller may need a second descriptor, for the temporary file of a list.
-        """
-        others = _OTHER_DESCRIPTORS + 2 * settings.database_pool_size
-        possible = (_descriptors(others + 2 * settings.max_connections) - others) // 2
-        return cls(
-            max(1, min(settings.max_connections, possible)),
-            settings.max_header_bytes,
-            settings.header_timeout_s,
-            settings.body_timeout_s,
-            settings.write_timeout_s,
-        )
+def possible_connections(settings: Settings) -> int:
+    """Return how many connections of callers the process takes: MAX_CONNECTIONS, or fewer if it cannot open as many."""
+    others = _OTHER_DESCRIPTORS + 2 * settings.database_pool_size
+    # A caller may need a second descriptor, for the temporary file of a list.
+    possible = (_descriptors(others + 2 * settings.max_connections) - others) // 2
+    return max(1, min(settings.max_connections, possible))
 
 
 def _descriptors(wanted: int) -> int:
@@ -89,8 +60,8 @@ class Connections:
     request for the longest time, or else the one whose last request is the longest ago.
     """
 
-    def __init__(self, limits: Limits) -> None:
-        self.limits = limits
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
         # In the order in which they came, and began to wait.
         self._open: dict[Connection, None] = {}
         self._unproven: dict[Connection, None] = {}
@@ -100,7 +71,7 @@ class Connections:
 
     def add(self, connection: Connection) -> bool:
         """Take a new connection in; return False where there is no room, because all are being served."""
-        if len(self._open) >= self.limits.connections:
+        if len(self._open) >= self._limit:
             waiting = next(iter(self._unproven or self._idle), None)
             if waiting is None:
                 return False

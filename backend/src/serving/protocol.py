@@ -1,20 +1,23 @@
-"""HTTP/1.1 as uvicorn speaks it with httptools, with limits on what is not yet a request.
+"""HTTP/1.1 on one connection: uvicorn's protocol, with limits on callers who keep it waiting.
 
-httptools has no limits of its own, neither on bytes nor on time; it takes an offer to upgrade for an
-upgrade, and the fields after a body (trailers) for headers.
+uvicorn and httptools limit neither the bytes nor the time of a request that has not arrived; httptools
+takes an offer to upgrade for an upgrade, and the fields after a body (trailers) for headers. Delete
+this once uvicorn has such limits, or once nobody reaches the port but a proxy that has them.
 """
 
 import asyncio
 import math
+from enum import Enum, auto
 from typing import Any
 
 import httptools
 from uvicorn._types import ASGI3Application
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
-from src.serving.connections import Connections, Limits, Refusal
-from src.utils.response import failure
+from config import Settings
+from src.serving.connections import Connections
+from src.serving.refusals import Refusal, refusal_bytes
 
 # How long a new connection may take to send its first request when the service stops. On a busy
 # machine a caller may need some time to do so.
@@ -24,32 +27,30 @@ _LAST_WRITE_TIMEOUT_S = 1.0
 
 # The smallest chunk has one byte of a body, and five around it.
 _FRAMING_BYTES_PER_BYTE = 8
-# What a caller goes on sending after its answer is read until then, so that it gets to see the answer
-# (RFC 9112, 9.6).
+# How much the service reads from a caller that goes on sending after its answer. Closing earlier could
+# keep the answer from the caller (RFC 9112, 9.6).
 _IGNORED_BODY_BYTES = 2**24
 
-_STATUSES = {
-    Refusal.NOT_HTTP: 400,
-    Refusal.TOO_LARGE: 431,
-    Refusal.NO_REQUEST: 408,
-    Refusal.NO_BODY: 408,
-    Refusal.TOO_MANY: 503,
-}
-_SENTENCES = {
-    Refusal.NOT_HTTP: "The request is not valid HTTP",
-    Refusal.TOO_LARGE: "The request's headers are too large",
-    Refusal.NO_REQUEST: "The request took too long to arrive",
-    Refusal.NO_BODY: "The request took too long to arrive",
-    Refusal.TOO_MANY: "Too many connections; try again in a moment",
-}
+
+class _Arriving(Enum):
+    """The part of a request that the caller is sending."""
+
+    NOTHING = auto()
+    HEADERS = auto()
+    BODY = auto()
+    # The connection ends with the answer that is due: the service reads nothing more.
+    NO_MORE = auto()
+
+
+# Python 3.11 takes ten times as long to look a member up in its class.
+_NOTHING, _HEADERS, _BODY, _NO_MORE = _Arriving
 
 
 class PatientProtocol(HttpToolsProtocol):
     """Waits for its caller within limits, and answers every request that has arrived whole.
 
-    When the service stops, uvicorn closes every connection that has no request in hand, one included
-    that it accepted a moment ago; its caller could not know whether the request was served. This one
-    still serves it.
+    When the service stops, uvicorn closes every connection without a request, even one that it accepted
+    a moment ago, and that caller cannot know whether its request was served. This protocol still serves it.
     """
 
     def __init__(
@@ -61,14 +62,12 @@ class PatientProtocol(HttpToolsProtocol):
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
         self._connections: Connections = config.connections
-        self._limits: Limits = self._connections.limits
+        self._settings: Settings = config.settings
         self._is_stopping = False
-        self._takes_no_more = False
         self._served: RequestResponseCycle | None = None
 
-        # Of the request that is arriving. What arrived is of its header section, or around its body.
-        self._is_arriving = False
-        self._has_headers = False
+        self._arriving = _NOTHING
+        # What has arrived of the header section, or around the body.
         self._arrived_bytes = 0
         self._ignored_bytes = 0
         self._arrival_deadline = math.inf
@@ -78,12 +77,12 @@ class PatientProtocol(HttpToolsProtocol):
         """Begin to wait for the first request."""
         super().connection_made(transport)
         self._made_at = self.loop.time()
-        self._arrival_deadline = self._made_at + self._limits.header_timeout_s
+        self._arrival_deadline = self._made_at + self._settings.header_timeout_s
         if not self._connections.add(self):
             self.end(Refusal.TOO_MANY)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Let the request that is being served know that nobody waits for its answer, and forget the next ones."""
+        """Tell the request in progress that nobody waits for its answer, and forget the ones behind it."""
         self._connections.remove(self)
         self.pipeline.clear()
         if self._served is not None and not self._served.response_complete:
@@ -92,15 +91,15 @@ class PatientProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def eof_received(self) -> bool:  # type: ignore[override]
-        """Answer a caller that has sent all that it will send, and now only listens."""
-        if not self._is_serving() or (self._served is self.cycle and not self._is_whole()):
+        """Keep the connection for a caller that has sent everything and now only listens."""
+        if not self._is_serving() or self._is_served_early():
             return False
         self.cycle.keep_alive = False
         return True
 
     def data_received(self, data: bytes) -> None:
-        """Take what has arrived, which may be a part of a request or several of them."""
-        if self._takes_no_more:
+        """Parse what has arrived: a part of a request, or several requests."""
+        if self._arriving is _NO_MORE:
             return
         self._unset_keepalive_if_required()
         self._arrived_bytes += len(data)
@@ -113,20 +112,20 @@ class PatientProtocol(HttpToolsProtocol):
             self.end(Refusal.TOO_LARGE if self._is_too_large() else Refusal.NOT_HTTP)
             return
         # Empty lines may come before a request (RFC 9112, 2.2).
-        if self._is_arriving or not self._is_serving():
+        if self._arriving is not _NOTHING or not self._is_serving():
             self._limit_arrival()
 
     def _parse_without_upgrade(self, following: memoryview) -> None:
-        """Take a request for what it is without its offer to upgrade, and then the bytes that follow its headers.
+        """Parse the last header section again without its offer to upgrade, and then the bytes that follow it.
 
-        An offer may be ignored (RFC 9110, 7.8). The parser has not done so: it has skipped the body.
+        A server may ignore an offer (RFC 9110, 7.8). The parser does not: it has skipped the body.
         """
         while True:
             if self.parser.get_method() == b"CONNECT":
                 raise httptools.HttpParserError("CONNECT is for proxies")
             request = self._without_upgrade()
             self.parser = httptools.HttpRequestParser(self)
-            # As uvicorn has it: what follows the last request of a connection does not matter.
+            # As in uvicorn: bytes after the last request of a connection do not matter.
             self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
             self.parser.feed_data(request)
             try:
@@ -148,36 +147,35 @@ class PatientProtocol(HttpToolsProtocol):
         return b"\r\n".join([*lines, b"", b""])
 
     def _limit_arrival(self) -> None:
-        if self._has_headers:
-            self._arrival_deadline = self.loop.time() + self._limits.body_timeout_s
+        if self._arriving is _BODY:
+            self._arrival_deadline = self.loop.time() + self._settings.body_timeout_s
         elif self._arrival_deadline == math.inf:
-            self._arrival_deadline = self.loop.time() + self._limits.header_timeout_s
-        if self._arrived_bytes > self._limits.header_bytes or self._ignored_bytes > _IGNORED_BODY_BYTES:
+            self._arrival_deadline = self.loop.time() + self._settings.header_timeout_s
+        if self._arrived_bytes > self._settings.max_header_bytes or self._ignored_bytes > _IGNORED_BODY_BYTES:
             self.end(Refusal.TOO_LARGE)
 
     def _is_too_large(self) -> bool:
-        """Whether the header section that has just been parsed is; what was counted so far may be more than it."""
-        if self._has_headers:
+        """Whether the header section just parsed is too large; the bytes counted so far may include more than it."""
+        if self._arriving is _BODY:
             return False
         size: int = len(self.url) + sum(len(name) + len(value) + len(b": \r\n") for name, value in self.headers)
-        return size > self._limits.header_bytes
+        return size > self._settings.max_header_bytes
 
     def on_message_begin(self) -> None:
         """Begin to wait for the rest of a request."""
         super().on_message_begin()
-        self._is_arriving = True
-        self._has_headers = False
+        self._arriving = _HEADERS
 
     def on_headers_complete(self) -> None:
-        """Begin to serve a request; the last one of this connection, if the service is to stop."""
+        """Begin to serve a request. It is the connection's last one if the service is stopping."""
         if self.parser.should_upgrade():
             return
-        if self._arrived_bytes > self._limits.header_bytes and self._is_too_large():
+        if self._arrived_bytes > self._settings.max_header_bytes and self._is_too_large():
             raise httptools.HttpParserError("the header section is too large")
         super().on_headers_complete()
-        self._has_headers = True
+        self._arriving = _BODY
         self._arrived_bytes = self._ignored_bytes = 0
-        # Trailers go there, and are of no use to anybody.
+        # The parser puts trailers there, and nobody reads them.
         self.headers = []
         if self._is_stopping:
             self.cycle.keep_alive = False
@@ -190,17 +188,17 @@ class PatientProtocol(HttpToolsProtocol):
         super().on_body(body)
 
     def on_message_complete(self) -> None:
-        """Note that the request is there, and that it is not the caller any more who is waited for."""
+        """Note that the whole request is there: the caller now waits for the service."""
         if self.parser.should_upgrade():
             return
         super().on_message_complete()
-        self._is_arriving = self._has_headers = False
+        self._arriving = _NOTHING
         self._arrived_bytes = 0
         self._arrival_deadline = math.inf
         self._connections.serve(self)
         if self.cycle.response_complete:
-            # It was answered before its body was there, and uvicorn has forgotten since that it is idle.
-            self._arrival_deadline = self.loop.time() + self._limits.header_timeout_s
+            # It was answered before its body had arrived, and uvicorn no longer counts the connection as idle.
+            self._arrival_deadline = self.loop.time() + self._settings.header_timeout_s
             self._connections.wait(self)
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
@@ -210,7 +208,7 @@ class PatientProtocol(HttpToolsProtocol):
     def on_response_complete(self) -> None:
         """Go on with the next request, or wait for it."""
         super().on_response_complete()
-        if self.cycle.response_complete or (self._served is self.cycle and not self._is_whole()):
+        if self.cycle.response_complete or self._is_served_early():
             self._connections.wait(self)
 
     def pause_writing(self) -> None:
@@ -226,7 +224,7 @@ class PatientProtocol(HttpToolsProtocol):
     def check(self, now: float) -> None:
         """End the connection if its caller neither sends nor reads what it should."""
         if self.transport.is_closing():
-            # It ends when its last bytes are read.
+            # It ends once the caller has read the last bytes.
             if self._write_deadline == math.inf:
                 self._await_reader()
             elif now > self._write_deadline:
@@ -237,10 +235,10 @@ class PatientProtocol(HttpToolsProtocol):
             self.end(Refusal.NOT_READ)
         elif now > self._arrival_deadline:
             if self.flow.read_paused:
-                # It is the service that does not read.
-                self._arrival_deadline = now + self._limits.body_timeout_s
+                # The service itself has stopped reading.
+                self._arrival_deadline = now + self._settings.body_timeout_s
             else:
-                self.end(Refusal.NO_BODY if self._has_headers else Refusal.NO_REQUEST)
+                self.end(Refusal.NO_BODY if self._arriving is _BODY else Refusal.NO_REQUEST)
 
     def make_room(self) -> None:
         """End the connection for a new one, while it waits for its caller."""
@@ -248,22 +246,21 @@ class PatientProtocol(HttpToolsProtocol):
         self.transport.abort()
 
     def end(self, reason: Refusal) -> None:
-        """End the connection, with an answer where one can be given."""
+        """End the connection, with an answer if the caller still expects one."""
         self._connections.count(reason)
         if reason is Refusal.NOT_READ:
             self.transport.abort()
             return
-        if self._is_serving() and self._is_whole():
-            # What follows is at fault: this one is answered.
-            self._takes_no_more = True
-            self._is_arriving = False
+        if self._is_serving() and self._arriving is not _BODY:
+            # The fault is in what follows: this request is still answered.
+            self._arriving = _NO_MORE
             self._arrival_deadline = math.inf
             self.cycle.keep_alive = False
             return
-        if reason is Refusal.TOO_MANY or (self._is_arriving and self._is_next_to_answer()):
-            response = failure(_STATUSES[reason], _SENTENCES[reason], {"Connection": "close"})
-            lines = [b"%s: %s\r\n" % header for header in response.raw_headers]
-            self.transport.write(b"".join([STATUS_LINE[response.status_code], *lines, b"\r\n", response.body]))
+        # Every whole request has its answer by now. One whose body is arriving may have to wait its turn.
+        is_next = self._arriving is _HEADERS or (self._is_served_early() and not self.cycle.response_started)
+        if reason is Refusal.TOO_MANY or is_next:
+            self.transport.write(refusal_bytes(reason))
         self.transport.close()
 
     def shutdown(self) -> None:
@@ -278,19 +275,13 @@ class PatientProtocol(HttpToolsProtocol):
             super().shutdown()
 
     def _await_reader(self) -> None:
-        timeout_s = _LAST_WRITE_TIMEOUT_S if self._is_stopping else self._limits.write_timeout_s
+        timeout_s = _LAST_WRITE_TIMEOUT_S if self._is_stopping else self._settings.write_timeout_s
         self._write_deadline = self.loop.time() + timeout_s
 
     def _is_serving(self) -> bool:
-        """Whether a request waits for its answer; its body may not be there yet."""
+        """Whether a request waits for its answer; its body may still be arriving."""
         return self.cycle is not None and not self.cycle.response_complete
 
-    def _is_whole(self) -> bool:
-        """Whether the last request of which the headers are there has arrived whole."""
-        return not (self._is_arriving and self._has_headers)
-
-    def _is_next_to_answer(self) -> bool:
-        """Whether the request that is arriving has no answer yet, and every one before it has."""
-        if not self._has_headers:
-            return not self._is_serving()
-        return self._served is self.cycle and not self.cycle.response_started
+    def _is_served_early(self) -> bool:
+        """Whether the request that is being served is still arriving."""
+        return self._served is self.cycle and self._arriving is _BODY

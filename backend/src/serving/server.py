@@ -10,7 +10,7 @@ from typing import Any
 import uvicorn
 
 from config import Settings
-from src.serving.connections import Connections, Limits
+from src.serving.connections import Connections, possible_connections
 from src.serving.protocol import PatientProtocol
 from src.serving.sockets import BACKLOG
 
@@ -40,12 +40,12 @@ class ServerConfig(uvicorn.Config):
             timeout_graceful_shutdown=round(settings.statement_timeout_s) + _SHUTDOWN_MARGIN_S,
             **options,
         )
-        self._settings = settings
+        self.settings = settings
 
     def load(self) -> None:
         """Make ready what belongs to one process: each worker calls this."""
         super().load()
-        self.connections = Connections(Limits.of(self._settings))
+        self.connections = Connections(possible_connections(self.settings))
 
 
 class PatientServer(uvicorn.Server):
