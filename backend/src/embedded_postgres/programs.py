@@ -14,6 +14,7 @@ import subprocess
 import tempfile
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 # Where root keeps the data and the copy of the programs.
 ROOT_STATE = Path("/var/lib/task-management-backend")
@@ -97,3 +98,19 @@ def _can_run(program: Path, account: pwd.struct_passwd) -> bool:
     except PermissionError:
         return False
     return done.returncode == 0
+
+
+def process_options(directory: Path, account: pwd.struct_passwd | None) -> dict[str, Any]:
+    """Return how `subprocess` runs a program in `directory`, as `account` instead of root."""
+    # PGPORT, PGDATA and their like would change what the server does.
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("PG")}
+    options: dict[str, Any] = {"cwd": directory, "env": environment}
+    if account is not None:
+        options |= {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": []}
+    return options
+
+
+def reason_of(output: str) -> str:
+    """Return the line of a program's output that says why it failed."""
+    lines = output.strip().splitlines() or ["it printed nothing"]
+    return next((line for line in reversed(lines) if "FATAL" in line or "error:" in line), lines[-1])

@@ -4,7 +4,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from config import BACKEND, ConfigurationError, Settings
-from src.embedded_postgres.server import EmbeddedPostgres, default_data_dir
+from src.embedded_postgres.data_directory import default_data_dir
+from src.embedded_postgres.server import EmbeddedPostgres
 
 # What the server lets in beside the connections of the pools: a person's psql, a backup, a migration,
 # those that were closed a moment ago, and PostgreSQL's own superuser_reserved_connections.

@@ -1,0 +1,175 @@
+"""The directories of the embedded PostgreSQL: whose they are, who holds them, and what an earlier server left there."""
+
+import fcntl
+import hashlib
+import os
+import pwd
+import re
+import shutil
+import signal
+import subprocess
+from contextlib import suppress
+from pathlib import Path
+from typing import IO
+
+import psutil
+
+from src.embedded_postgres.programs import (
+    ROOT_STATE,
+    EmbeddedPostgresError,
+    major_version,
+    make_enterable,
+    process_options,
+    reason_of,
+)
+
+SUPERUSER = "postgres"
+_LEFTOVER_TIMEOUT_S = 30.0
+
+# The first line of a lock file. PostgreSQL writes a minus where it serves a single user.
+_PID_LINE = re.compile(r"-?([1-9]\d{0,8})$", re.MULTILINE)
+
+
+def default_data_dir(project: Path) -> Path:
+    """Where a checkout keeps its data: `.data` inside it, or for root a directory of its own.
+
+    PostgreSQL refuses to run as root, so root's server runs as another account, which cannot
+    enter a checkout under a private home.
+    """
+    if os.geteuid() != 0:
+        return project / ".data"
+    digest = hashlib.sha256(os.fsencode(project.resolve())).hexdigest()[:12]
+    return ROOT_STATE / f"{project.name}-{digest}"
+
+
+def make_private(directory: Path, account: pwd.struct_passwd | None) -> None:
+    """Create `directory` for the server's account alone. Raises `EmbeddedPostgresError` if it is somebody else's.
+
+    `account` is the one that runs the server instead of root; None without root.
+    """
+    if account is None:
+        directory.parent.mkdir(parents=True, exist_ok=True)
+    else:
+        make_enterable(directory.parent)
+    owner = os.geteuid() if account is None else account.pw_uid
+    try:
+        directory.mkdir(mode=0o700)
+    except FileExistsError:
+        found = directory.lstat()
+        if directory.is_symlink() or found.st_uid != owner:
+            raise EmbeddedPostgresError(
+                f"{directory} belongs to another account than the embedded PostgreSQL's, which is user {owner}."
+            ) from None
+    else:
+        if account is not None:
+            os.chown(directory, account.pw_uid, account.pw_gid)
+
+
+def lock_data(data_dir: Path) -> IO[str]:
+    """Return the lock on the data, held until it is closed.
+
+    Raises `EmbeddedPostgresError`, which names the other process, if that holds it.
+    """
+    lock = open(data_dir / "lock", "a+", opener=open_no_link)  # noqa: SIM115  # Kept open: it is the lock.
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        lock.seek(0)
+        holder = lock.read().strip() or "unknown"
+        lock.close()
+        raise EmbeddedPostgresError(
+            f"The data in {data_dir} is in use by another run (process {holder}); "
+            "stop that one first, or set DATA_DIR to keep separate data."
+        ) from None
+    lock.truncate(0)
+    lock.write(f"{os.getpid()}\n")
+    lock.flush()
+    return lock
+
+
+def open_no_link(path: str, flags: int) -> int:
+    """Open a file in the data directory, whose owner must not lead root to another file."""
+    return os.open(path, flags | os.O_NOFOLLOW, 0o600)
+
+
+def require_own_version(cluster: Path) -> None:
+    """Raise `EmbeddedPostgresError` for data of another major version, which PostgreSQL cannot open."""
+    try:
+        written = (cluster / "PG_VERSION").read_text(errors="replace").strip()
+    except FileNotFoundError:
+        return
+    # PostgreSQL itself complains of a file that holds no version.
+    if re.fullmatch(r"\d+(\.\d+)?", written) and written != major_version():
+        raise EmbeddedPostgresError(
+            f"The data in {cluster.parent} was written by PostgreSQL {written}, and the embedded PostgreSQL is"
+            f" {major_version()}, which cannot open it: set DATA_DIR to keep new data elsewhere; to carry the old"
+            f" data over, dump it with PostgreSQL {written}'s programs (pg_dump), and restore that there (psql)."
+        )
+
+
+def create_cluster(cluster: Path, initdb: Path, account: pwd.struct_passwd | None, *, is_durable: bool) -> None:
+    """Create an empty cluster next to its place and move it there, so that it exists whole or not at all.
+
+    Raises `EmbeddedPostgresError`.
+    """
+    unfinished = cluster.with_suffix(".unfinished")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    done = subprocess.run(
+        [
+            initdb,
+            *("--pgdata", unfinished, "--username", SUPERUSER, "--auth", "trust"),
+            *("--encoding", "UTF8", "--locale", "C"),
+            *("--locale-provider", "builtin", "--builtin-locale", "C.UTF-8"),
+            "--no-instructions",
+            *([] if is_durable else ["--no-sync"]),
+        ],
+        check=False,
+        capture_output=True,
+        text=True,
+        **process_options(cluster.parent, account),
+    )
+    if done.returncode != 0:
+        raise EmbeddedPostgresError(f"PostgreSQL's initdb failed: {reason_of(done.stderr)}")
+    unfinished.rename(cluster)
+
+
+def end_leftover_server(cluster: Path, socket_dir: Path) -> None:
+    """Stop a server whose owner was killed. The caller holds the lock on the data, so no other owner exists.
+
+    Raises `EmbeddedPostgresError` if it still runs after 30 s.
+    """
+    _server_named_in(socket_dir / ".s.PGSQL.5432.lock", cluster)
+    leftover = _server_named_in(cluster / "postmaster.pid", cluster)
+    if leftover is None:
+        return
+    with suppress(psutil.NoSuchProcess):
+        leftover.send_signal(signal.SIGINT)
+    try:
+        leftover.wait(_LEFTOVER_TIMEOUT_S)
+    except psutil.TimeoutExpired:
+        raise EmbeddedPostgresError(
+            f"An earlier PostgreSQL (process {leftover.pid}) still runs on {cluster}."
+        ) from None
+
+
+def _server_named_in(lock_file: Path, cluster: Path) -> psutil.Process | None:
+    """Return the server that wrote `lock_file`, if it runs; remove a file that would stop a start for nothing.
+
+    After a power loss the file may be empty, or its pid may belong to an innocent process. PostgreSQL
+    would take that process for a running server, and also a server that ended and that nobody has
+    reaped. PostgreSQL removes the file of a server that is gone itself, once none of its processes
+    uses the data any more.
+    """
+    with suppress(FileNotFoundError, psutil.NoSuchProcess):
+        named = _PID_LINE.match(lock_file.read_text(errors="replace"))
+        if named is not None and _is_server(process := psutil.Process(int(named[1])), cluster):
+            return process
+        lock_file.unlink()
+    return None
+
+
+def _is_server(process: psutil.Process, cluster: Path) -> bool:
+    try:
+        return str(cluster) in process.cmdline()
+    except (psutil.AccessDenied, psutil.ZombieProcess):
+        return False
