@@ -22,7 +22,7 @@ from starlette.routing import Mount, Router
 from config import ANY_HOST, ENV_FILE_VARIABLE, LogFormat, Settings, describe_settings, load_settings
 from src.api import metrics, v1
 from src.api.middleware import BodyLimit, HeadAsGet, Observed, UnexpectedErrors
-from src.api.openapi import complete_document
+from src.api.openapi import complete_document, label_documentation
 from src.api.security import ApiKeys, TrustedHosts
 from src.api.short_cut import ShortCut
 from src.api.startup import START_FAILURES, BeforeStart, started
@@ -61,6 +61,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.requires_key = False
     register_handlers(app)
     complete_document(app)
+    label_documentation(app)
     # The same routes for clients that pin a version; the document lists the others.
     versioned = Mount("/api/v1", Router(v1.routes, redirect_slashes=False))
     # In front of the documentation's: every route before the right one costs a request time.

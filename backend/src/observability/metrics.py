@@ -4,18 +4,25 @@ https://opentelemetry.io/docs/specs/semconv/http/http-metrics/ and
 https://opentelemetry.io/docs/specs/semconv/database/database-metrics/
 """
 
+import logging
 import os
-from contextlib import suppress
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory, gettempdir
 
 import psutil
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
+log = logging.getLogger(__name__)
+
 # With several workers each writes to files in this directory, and any of them reads them all. It is
 # prometheus-client that looks at the variable, when it makes the metrics below.
 DIRECTORY_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
+_DIRECTORY_PREFIX = "task-backend-metrics-"
 
 if DIRECTORY_VARIABLE in os.environ:
     Path(os.environ[DIRECTORY_VARIABLE]).mkdir(parents=True, exist_ok=True)
@@ -51,10 +58,33 @@ refused_connections = Counter(
 )
 
 
+@contextmanager
+def shared_by_workers() -> Iterator[None]:
+    """Let the workers that this process starts share their metrics, until the block is left."""
+    _remove_leftovers()
+    with TemporaryDirectory(prefix=f"{_DIRECTORY_PREFIX}{os.getpid()}-") as directory:
+        os.environ[DIRECTORY_VARIABLE] = directory
+        yield
+
+
+def _remove_leftovers() -> None:
+    """Remove the directories of processes that were killed."""
+    for directory in Path(gettempdir()).glob(f"{_DIRECTORY_PREFIX}*"):
+        pid = directory.name.removeprefix(_DIRECTORY_PREFIX).partition("-")[0]
+        # Another start may be faster, and others may use the prefix.
+        with suppress(FileNotFoundError, ValueError):
+            if directory.lstat().st_uid == os.geteuid() and not psutil.pid_exists(int(pid)):
+                shutil.rmtree(directory, ignore_errors=True)
+
+
 def registry() -> CollectorRegistry:
     """Return what holds the metrics of every worker."""
     directory = os.environ.get(DIRECTORY_VARIABLE)
     if directory is None:
+        return REGISTRY
+    if not Path(directory).is_dir():
+        # A cleaner of temporary files may have removed it. Each worker still knows its own metrics.
+        log.warning("/metrics tells of one worker: its directory %s is gone", directory)
         return REGISTRY
     # A worker that was killed uses no connection any more. Another worker may be faster to say so.
     for file in Path(directory).glob("gauge_live*_*.db"):

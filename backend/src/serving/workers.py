@@ -6,13 +6,12 @@ import os
 import signal
 import socket
 import sys
-from tempfile import TemporaryDirectory
 
 from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors import Multiprocess
 
 from config import ConfigurationError, Settings
-from src.observability.metrics import DIRECTORY_VARIABLE
+from src.observability.metrics import DIRECTORY_VARIABLE, shared_by_workers
 from src.serving.process import uvicorn_server
 from src.serving.server import ServerConfig
 from src.utils.processes import end_with_parent
@@ -28,8 +27,7 @@ def run_workers(settings: Settings, sockets: list[socket.socket]) -> None:
     """Run `settings.workers` processes that serve on `sockets`, until a signal ends this one."""
     # Each worker imports `main:app`, which reads its settings from the environment.
     os.environ["DATABASE_URL"] = settings.require_database_url().render_as_string(hide_password=False)
-    with TemporaryDirectory(prefix=f"task-backend-metrics-{os.getpid()}-") as directory:
-        os.environ[DIRECTORY_VARIABLE] = directory
+    with shared_by_workers():
         config = ServerConfig(
             "main:app", settings, workers=settings.workers, timeout_worker_healthcheck=_WORKER_TIMEOUT_S
         )

@@ -1,13 +1,17 @@
 """What operators watch: log lines, metrics and traces."""
 
 import json
+import os
 import re
+import shutil
 import signal
+import subprocess
 import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import httpx
 import psutil
@@ -100,6 +104,46 @@ def test_requests_are_counted_by_route_whoever_served_them(database_url: URL, wo
     assert counted[REQUESTS]["GET", "", "404"] == 20
     assert not any(task["id"] in route or "nowhere" in route for _, route, _ in counted[REQUESTS])
     assert counted["http_server_request_duration_seconds_sum"]["GET", "/tasks/{task_id}", "200"] > 0
+
+
+def test_the_document_and_the_assets_of_its_pages_have_a_route(database_url: URL) -> None:
+    with running(MAIN, DATABASE_URL=environment_of(database_url)) as (service, api):
+        for path in ("/openapi.json", "/docs", "/docs/assets/swagger-ui.css", "/docs/assets/nowhere", "/redoc"):
+            api.get(path)
+        api.post("/openapi.json")
+        api.head("/openapi.json")
+        counted = scrape(api)[REQUESTS]
+        service.stop()
+    assert counted["GET", "/openapi.json", "200"] == counted["HEAD", "/openapi.json", "200"] == 1
+    assert counted["POST", "/openapi.json", "405"] == 1
+    assert counted["GET", "/docs", "200"] == counted["GET", "/redoc", "200"] == 1
+    assert counted["GET", "/docs/assets", "200"] == counted["GET", "/docs/assets", "404"] == 1
+    assert not any(route == "" for _, route, _ in counted)
+    assert " GET /docs/assets 200 " in service.output
+
+
+def test_the_metrics_of_workers_that_were_killed_are_removed(database_url: URL, tmp_path: Path) -> None:
+    with subprocess.Popen(["true"]) as ended:  # noqa: S607
+        pass
+    kept = {tmp_path / f"task-backend-metrics-{name}" for name in (f"{os.getpid()}-x", "else")}
+    for directory in (tmp_path / f"task-backend-metrics-{ended.pid}-x", *kept):
+        directory.mkdir()
+        (directory / "counter_1.db").touch()
+    with running(MAIN, DATABASE_URL=environment_of(database_url), WORKERS="2", TMPDIR=str(tmp_path)) as (service, _):
+        [own] = tmp_path.glob(f"task-backend-metrics-{service.process.pid}-*")
+        assert set(tmp_path.iterdir()) == {own, *kept}
+    assert set(tmp_path.iterdir()) == kept
+
+
+def test_metrics_outlive_their_directory(database_url: URL, tmp_path: Path) -> None:
+    with running(MAIN, DATABASE_URL=environment_of(database_url), WORKERS="2", TMPDIR=str(tmp_path)) as (service, api):
+        api.create_task()
+        [directory] = tmp_path.iterdir()
+        # As cleaners of temporary files do.
+        shutil.rmtree(directory)
+        # On the same connection, so the same worker answers.
+        assert scrape(api)[REQUESTS]["POST", "/tasks", "201"] == 1
+        service.wait_for(f"/metrics tells of one worker: its directory {directory} is gone")
 
 
 def test_the_pool_and_the_repeats_are_measured(database_url: URL, sql: Sql) -> None:
