@@ -17,24 +17,25 @@ from src.utils.response import failure
 
 log = logging.getLogger("task_backend")
 
-# Whatever word a caller has for a method, there are not more metrics than these.
+# Callers can make up methods: the metrics count all others as one.
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
-# Of a path that is no route's; one of 60 kB would make a line of 180 kB.
+# For a path without a route: one of 60 kB would make a line of 180 kB.
 _LOGGED_PATH_MAX_LENGTH = 200
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
 
 
 class Observed:
-    """Names each request, logs one line for it and measures it: method, route, status and milliseconds.
+    """Gives each request an id, a log line, a measurement and the security headers of its answer.
 
-    It tells browsers to take the answer for what it is.
+    The id is the caller's X-Request-ID if that is 1 to 64 of `[A-Za-z0-9._-]`, else a new one. The answer
+    and every line that is logged on the way carry it. The line and the metric hold the method, the status,
+    the milliseconds and the route, a template such as `/tasks/{task_id}`: those of all tasks belong together.
+    Everything behind this middleware sees a path without its trailing slash.
 
-    The name is the caller's X-Request-ID where that is 1 to 64 of `[A-Za-z0-9._-]`, else a new
-    one; the answer and every line that is logged on the way carry it. The route is a template such
-    as `/tasks/{task_id}`: the lines and the metrics of all tasks belong together. A path with a
-    trailing slash is, for all that follows, the path without it.
+    The middleware of libraries does one of these jobs each, and each such wrapper costs time per request.
+    Delete this for theirs if that time does not matter.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -48,7 +49,7 @@ class Observed:
         status: int | None = None
         method = scope["method"]
         path = scope["path"].removesuffix("/")
-        # The route `/` is a slash after the path under which a server puts the application.
+        # The route `/` is a slash after `root_path`, the path that a server mounts the application on.
         if path != scope["path"] and path != scope.get("root_path", ""):
             scope = {**scope, "path": path}
         name = _given_name(scope) or f"{random.getrandbits(128):032x}"  # No secret.
@@ -65,7 +66,7 @@ class Observed:
             await self.app(scope, receive, send_and_note)
         finally:
             seconds = time.perf_counter() - started
-            # The router leaves its choice in the scope.
+            # The router has put the route into the scope.
             route = getattr(scope.get("route"), "path", None)
             requests(method if method in _METHODS else "_OTHER", route or "", status or "").observe(seconds)
             milliseconds = round(seconds * 1000, 1)
@@ -82,8 +83,8 @@ class Observed:
 class UnexpectedErrors:
     """Answers a crash with a 500 in the envelope.
 
-    FastAPI runs a handler for `Exception` outside of the CORS middleware; without CORS headers a
-    browser would hide the answer from the page.
+    FastAPI runs a handler for `Exception` outside of all middleware, so its answer has no CORS headers and a
+    browser hides it from the page. Delete this once FastAPI runs that handler inside.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -107,7 +108,11 @@ class UnexpectedErrors:
 
 
 class BodyLimit:
-    """Refuses request bodies of more than `max_bytes`, as counted while they are read."""
+    """Refuses request bodies of more than `max_bytes`, as counted while they are read.
+
+    Starlette's `RequestBodyLimitMiddleware` answers in plain text, past the envelope. Delete this once that
+    leaves the answer to the exception handlers.
+    """
 
     def __init__(self, app: ASGIApp, max_bytes: int) -> None:
         self.app = app
@@ -124,7 +129,7 @@ class BodyLimit:
             message = await receive()
             received += len(message.get("body", b""))
             if received > self.max_bytes:
-                # The one kind of exception that FastAPI lets through while it reads a body.
+                # FastAPI lets no other kind of exception through while it reads a body.
                 raise HTTPException(413)
             return message
 
@@ -132,7 +137,10 @@ class BodyLimit:
 
 
 class HeadAsGet:
-    """Answers HEAD wherever GET is answered, with the same headers and no body (RFC 9110, 9.3.2)."""
+    """Answers HEAD wherever GET is answered, with the same headers (RFC 9110, 9.3.2). The server drops the body.
+
+    Starlette's routes do so themselves, and FastAPI's do not. Delete this once they do.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -141,14 +149,10 @@ class HeadAsGet:
         if scope["type"] != "http" or scope["method"] != "HEAD":
             await self.app(scope, receive, send)
             return
-
-        async def send_without_body(message: Message) -> None:
-            await send({**message, "body": b""} if message["type"] == "http.response.body" else message)
-
-        # A copy: the server looks at the method of its own, to expect no body.
+        # A copy: the server reads the method in its own scope to know that it sends no body.
         as_get = {**scope, "method": "GET"}
         try:
-            await self.app(as_get, receive, send_without_body)
+            await self.app(as_get, receive, send)
         finally:
             scope["route"] = as_get.get("route")
 
@@ -162,8 +166,8 @@ def _given_name(scope: Scope) -> str | None:
 
 
 def _printable_path(scope: Scope) -> str:
-    """The path as it is in a URL, so that no path can forge a line of the log; the beginning of a long one, and "…"."""
+    """Return the path as a URL has it, so that no path can forge a line of the log; "…" ends a long one."""
     path = scope["path"]
-    # The path is cut before it is quoted, so no escape sequence is.
+    # Cut before quoting: that cuts no escape sequence.
     beginning = quote(path[:_LOGGED_PATH_MAX_LENGTH], errors="replace")
     return beginning if len(path) <= _LOGGED_PATH_MAX_LENGTH else f"{beginning}…"
