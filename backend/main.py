@@ -33,10 +33,10 @@ from src.serving.run import serve
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
-    """Return the application. Making it does nothing else: it makes its database ready when it starts.
+    """Return the application. It opens nothing until it starts, and then prepares its database.
 
-    Unless `settings` are given, it reads them from the environment at each start. It may start
-    again after it has ended, as it does from test to test.
+    Without `settings`, it reads them from the environment at each start. It may start again after it has
+    ended, as it does from test to test.
     """
 
     @asynccontextmanager
@@ -45,16 +45,16 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         with started(app, now, _middleware(now)):
             yield
 
-    # FastAPI's pages of documentation, with their scripts served from here and not from a CDN.
+    # FastAPI's documentation pages, with their scripts served from here instead of a CDN.
     app = FastAPIOffline(
         static_url="/docs/assets",
         title="Task management backend",
         description="Tasks, the audit log of their changes, and the counts of a weekly dashboard.",
         version="1.0.0",
         lifespan=lifespan,
-        # A redirect would be built from the Host header, and lose the envelope.
+        # FastAPI would build a redirect from the Host header, and without the envelope.
         redirect_slashes=False,
-        # Traces only: src/observability/traces.py. Metrics and logs go their own ways.
+        # Traces only (src/observability/traces.py): metrics and logs do not go through OpenTelemetry.
         telemetry={"auto_configure": True, "metrics": False, "logs": False, "operation_spans": False},
         middleware=[Middleware(BeforeStart)],
     )
@@ -62,9 +62,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     register_handlers(app)
     complete_document(app)
     label_documentation(app)
-    # The same routes for clients that pin a version; the document lists the others.
+    # The same routes for clients that pin a version. The document lists only those without a version.
     versioned = Mount("/api/v1", Router(v1.routes, redirect_slashes=False))
-    # In front of the documentation's: every route before the right one costs a request time.
+    # In front of the documentation's routes: a request tries every route before its own.
     app.router.routes[:0] = [*v1.routes, versioned, *metrics.router.routes]
 
     @app.get("/", include_in_schema=False)
@@ -75,7 +75,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
 
 def _middleware(settings: Settings) -> list[Middleware]:
-    """Return what every request passes through, the outermost first."""
+    """Return the middleware, the outermost first."""
     api_keys = [key.get_secret_value() for key in settings.api_key]
     return [
         Middleware(Observed),
@@ -122,12 +122,12 @@ def main() -> None:
 
 
 def openapi_document() -> str:
-    """Return the OpenAPI document of a service with the default settings, as backend/openapi.json has it."""
+    """Return the OpenAPI document of a service with the default settings: the text of backend/openapi.json."""
     return json.dumps(create_app().openapi(), indent=2)
 
 
 def _configured() -> Settings:
-    """Return the settings, once the log is as they say."""
+    """Return the settings, after setting up the log that they describe."""
     settings = load_settings()
     configure_log(settings.log_level, as_json=settings.log_format is LogFormat.JSON)
     return settings

@@ -1,4 +1,9 @@
-"""Request bodies: JSON as RFC 8259 has it, and nothing that Python's reader lets through beside it."""
+"""Request bodies: strict JSON (RFC 8259).
+
+Python's `json`, which FastAPI reads with, accepts NaN, duplicate names and other encodings; the faster
+libraries accept duplicate names too, or cannot limit the number of fields. Delete this once the framework
+takes a reader that refuses what `parse_json` refuses.
+"""
 
 import json
 import math
@@ -9,7 +14,7 @@ from fastapi import Request, Response
 from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 
-# A task has seven. Each unknown one costs pydantic an error, so that a body of thousands would
+# A task has seven. Each unknown field costs pydantic an error, and a body with thousands of them would
 # keep every other caller waiting.
 _MAX_FIELDS = 100
 
@@ -18,7 +23,7 @@ class JsonRoute(APIRoute):
     """A route that reads its body with `parse_json`."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """Hand the request on as one whose JSON is read strictly."""
+        """Pass the request on as one that reads its JSON strictly."""
         handle = super().get_route_handler()
         if self.body_field is None:
             return handle
@@ -35,9 +40,9 @@ class _StrictRequest(Request):
 
 
 def parse_json(body: bytes) -> Any:
-    """Return the value that `body` holds.
+    """Return the value of `body`.
 
-    Raises `HTTPException` (400) for what RFC 8259 does not allow (other encodings than UTF-8, NaN and
+    Raises `HTTPException` (400) for anything that RFC 8259 forbids (other encodings than UTF-8, NaN and
     Infinity) or warns of (duplicate names, numbers beyond a double, nesting without bounds), and for an
     object of more than 100 fields.
     """
@@ -74,11 +79,11 @@ def _finite(digits: str) -> float:
 
 
 def _integer(digits: str) -> int:
-    # No field takes a number; to read thousands of digits would only cost time.
+    # No field takes a number, and reading thousands of digits only costs time.
     return int(digits) if len(digits) < 40 else int(_finite(digits))
 
 
-# `json.loads` would make one each time.
+# Made once: `json.loads` would make one for each body.
 _decoder = json.JSONDecoder(
     object_pairs_hook=_object, parse_constant=_refuse_constant, parse_float=_finite, parse_int=_integer
 )

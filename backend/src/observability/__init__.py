@@ -1,1 +1,1 @@
-"""Logs, metrics and traces."""
+"""Shows operators what the service does: logs, metrics and traces."""

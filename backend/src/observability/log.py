@@ -1,4 +1,4 @@
-"""The log: one line an event, each with the id of the request that it belongs to."""
+"""The log: one line per event, each with the id of its request."""
 
 import logging
 import time
@@ -12,7 +12,7 @@ from pythonjsonlogger.json import JsonFormatter
 request_id: ContextVar[str] = ContextVar("request_id", default="-")
 
 _PACE_S = 1.0
-# How many warnings are remembered. Some name files, so there is no end to them.
+# How many warnings to remember. Some name files, so their number has no limit.
 _REMEMBERED_WARNINGS = 100
 
 
@@ -21,7 +21,7 @@ class ServiceLog(logging.StreamHandler[TextIO]):
 
 
 class TextFormatter(logging.Formatter):
-    """Writes a line for people. It works out each second once: a busy service logs thousands of lines in it."""
+    """Writes a line for people. It formats each second once: a busy service logs thousands of lines in one."""
 
     _second = 0
     _text = ""
@@ -35,15 +35,15 @@ class TextFormatter(logging.Formatter):
 
 
 class PacedWarnings:
-    """Logs each warning at most once a second: what fails one request may fail thousands.
+    """Logs each warning at most once a second: a fault that fails one request may fail thousands.
 
-    The next line of a warning says how often it was left out. `clock` counts seconds.
+    The next line of a warning says how many were left out. `clock` counts seconds.
     """
 
     def __init__(self, logger: logging.Logger, clock: Callable[[], float] = time.monotonic) -> None:
         self._logger = logger
         self._clock = clock
-        # By warning: when it was logged, and how often it was left out since. The one logged last is the last.
+        # By warning: the time of its last line, and how many were left out since. The newest comes last.
         self._logged: dict[str, tuple[float, int]] = {}
 
     def warn(self, warning: str) -> None:
@@ -61,9 +61,9 @@ class PacedWarnings:
 
 
 def configure_log(level: str, *, as_json: bool = False) -> None:
-    """Write log lines of at least `level` to standard error, for people or as objects of JSON.
+    """Write log lines of at least `level` to standard error, for people or as JSON objects.
 
-    A process that has a log of its own, as pytest does, keeps it.
+    A process with a log of its own, pytest for example, keeps it.
     """
     if not all(isinstance(handler, ServiceLog) for handler in logging.getLogger().handlers):
         return
@@ -74,7 +74,7 @@ def configure_log(level: str, *, as_json: bool = False) -> None:
             "{levelname}{name}{request_id}{message}",
             style="{",
             rename_fields={"levelname": "level", "name": "logger"},
-            # uvicorn brings the same message in colours.
+            # uvicorn adds the same message in colours.
             reserved_attrs=[*RESERVED_ATTRS, "color_message"],
             timestamp=True,
         )
@@ -82,12 +82,12 @@ def configure_log(level: str, *, as_json: bool = False) -> None:
         else TextFormatter("%(asctime)s %(levelname)s [%(request_id)s] %(message)s")
     )
     logging.basicConfig(level=level, handlers=[handler], force=True)
-    # No line shows these, and to find them out for each takes a third of its time
+    # No line shows these, and finding them out takes a third of the time of each line
     # (https://docs.python.org/3/howto/logging.html#optimization).
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     logging._srcfile = None  # As documented there.
     logging.getLogger("alembic").setLevel(logging.WARNING)
-    # Under `uvicorn main:app` it has handlers of its own, and a line of its own for each request.
+    # Under `uvicorn main:app`, uvicorn has handlers of its own and logs a line of its own for each request.
     for name in ("uvicorn", "uvicorn.access"):
         logger = logging.getLogger(name)
         logger.handlers.clear()

@@ -1,4 +1,4 @@
-"""What Prometheus reads. The names are those of OpenTelemetry's semantic conventions, where they have one.
+"""The metrics, for Prometheus. Their names follow OpenTelemetry's semantic conventions if those have one.
 
 https://opentelemetry.io/docs/specs/semconv/http/http-metrics/ and
 https://opentelemetry.io/docs/specs/semconv/database/database-metrics/
@@ -19,8 +19,8 @@ from prometheus_client.multiprocess import MultiProcessCollector, mark_process_d
 
 log = logging.getLogger(__name__)
 
-# With several workers each writes to files in this directory, and any of them reads them all. It is
-# prometheus-client that looks at the variable, when it makes the metrics below.
+# Each of several workers writes to files in this directory, and any of them reads them all. prometheus-client
+# reads the variable when it makes the metrics below.
 DIRECTORY_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 _DIRECTORY_PREFIX = "task-backend-metrics-"
 
@@ -34,7 +34,7 @@ _requests = Histogram(
     ["http_request_method", "http_route", "http_response_status_code"],
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
 )
-# By method, route and status. To look a metric up takes longer than to write it.
+# By method, route and status. Cached: looking a metric up takes longer than writing it.
 requests = cache(_requests.labels)
 connections = Gauge(
     "db_client_connection_count",
@@ -78,7 +78,7 @@ def _remove_leftovers() -> None:
 
 
 def registry() -> CollectorRegistry:
-    """Return what holds the metrics of every worker."""
+    """Return the metrics of every worker."""
     directory = os.environ.get(DIRECTORY_VARIABLE)
     if directory is None:
         return REGISTRY
@@ -86,7 +86,7 @@ def registry() -> CollectorRegistry:
         # A cleaner of temporary files may have removed it. Each worker still knows its own metrics.
         log.warning("/metrics tells of one worker: its directory %s is gone", directory)
         return REGISTRY
-    # A worker that was killed uses no connection any more. Another worker may be faster to say so.
+    # A worker that was killed uses no connection any more. Another worker may be faster to note it.
     for file in Path(directory).glob("gauge_live*_*.db"):
         pid = int(file.stem.rpartition("_")[2])
         if not psutil.pid_exists(pid):

@@ -1,6 +1,6 @@
-"""Traces of OpenTelemetry: of requests, by FastAPI, and of their statements. Off unless configured.
+"""OpenTelemetry traces: FastAPI traces the requests, this module their statements. Off unless configured.
 
-FastAPI sends them where the variable OTEL_EXPORTER_OTLP_ENDPOINT says.
+FastAPI sends them to the address in the variable OTEL_EXPORTER_OTLP_ENDPOINT.
 """
 
 import os
@@ -13,13 +13,13 @@ _tracer = trace.get_tracer(__name__)
 
 
 def configure_traces() -> None:
-    """Say what OpenTelemetry's variables leave open: whose traces they are, and how long a stop waits to send them."""
+    """Set defaults for OpenTelemetry's variables: the service's name, and 2 s for a stop to send its last traces."""
     os.environ.setdefault("OTEL_SERVICE_NAME", "task-management-backend")
     os.environ.setdefault("OTEL_EXPORTER_OTLP_TIMEOUT", "2")
 
 
 def statement_span(sql: str) -> AbstractContextManager[object]:
-    """Return the span of a statement, nothing where its request has none.
+    """Return the span of a statement; an empty context if its request is not traced.
 
     After https://opentelemetry.io/docs/specs/semconv/database/postgresql/.
     """

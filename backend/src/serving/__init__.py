@@ -1,1 +1,1 @@
-"""The process that serves: sockets, connections, the HTTP server and its workers."""
+"""Runs the application: the port, the HTTP server, its connections and its worker processes."""

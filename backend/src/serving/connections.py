@@ -1,7 +1,8 @@
-"""The connections of one process: how many there may be, and how long each may keep the service waiting.
+"""The connections of one process: their number, and the one that goes when a new one needs its place.
 
-All this holds before a request is complete, and so before anybody asks for a key: whoever can reach
-the port meets these limits.
+These limits apply before a request is complete, and so before the service asks for an API key: they are
+all that protects it from anybody who can reach the port. Delete this once uvicorn refuses the connection
+that waits for its caller instead of the newest one (its `limit_concurrency`).
 """
 
 import asyncio
@@ -18,7 +19,7 @@ from src.serving.refusals import Refusal
 log = logging.getLogger(__name__)
 
 _CHECK_INTERVAL_S = 1.0
-# Files, pipes, and the sockets of the probes, beside the connections to the database.
+# For files, pipes and probes, on top of the connections to the database.
 _OTHER_DESCRIPTORS = 100
 
 
@@ -31,12 +32,12 @@ def possible_connections(settings: Settings) -> int:
 
 
 def _descriptors(wanted: int) -> int:
-    """Let the process open `wanted` files, or as many as it may, and return how many these are."""
+    """Let the process open `wanted` files, or as many as it may, and return that number."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft == resource.RLIM_INFINITY or soft >= wanted:
         return wanted
     possible = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
-    # macOS has a limit of its own below one that is infinite.
+    # macOS refuses more than a limit of its own, even if the hard limit is infinite.
     with suppress(OSError, ValueError):
         resource.setrlimit(resource.RLIMIT_NOFILE, (possible, hard))
         return possible
@@ -44,25 +45,25 @@ def _descriptors(wanted: int) -> int:
 
 
 class Connection(Protocol):
-    """What is asked of a connection here."""
+    """What `Connections` needs of a connection."""
 
     def check(self, now: float) -> None:
-        """End it if it has kept the service waiting for too long; `now` is the time of the event loop."""
+        """End the connection if its caller has kept the service waiting for too long. `now` is the loop's time in s."""
 
     def make_room(self) -> None:
-        """End it at once, while it waits for its caller."""
+        """End the connection at once. It waits for its caller."""
 
 
 class Connections:
-    """Keeps their number below the limit, and looks after each once a second.
+    """Keeps the number of connections within `limit`, and checks each once a second.
 
-    A new connection takes the place of one that waits for its caller: the one that has never sent a
-    request for the longest time, or else the one whose last request is the longest ago.
+    A new connection takes the place of one that waits for its caller: the oldest that has never sent a
+    request, or else the one whose last request is the longest ago.
     """
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        # In the order in which they came, and began to wait.
+        # The first two are in the order of arrival, the third in the order of the last answers.
         self._open: dict[Connection, None] = {}
         self._unproven: dict[Connection, None] = {}
         self._idle: dict[Connection, None] = {}
@@ -70,7 +71,7 @@ class Connections:
         self._timer: asyncio.TimerHandle | None = None
 
     def add(self, connection: Connection) -> bool:
-        """Take a new connection in; return False where there is no room, because all are being served."""
+        """Admit a new connection. Return False if all the others are being served, so that none can go."""
         if len(self._open) >= self._limit:
             waiting = next(iter(self._unproven or self._idle), None)
             if waiting is None:
@@ -83,12 +84,12 @@ class Connections:
         return True
 
     def serve(self, connection: Connection) -> None:
-        """Note that a whole request has come, so that the service is the one to act."""
+        """Note that a whole request has arrived: the connection waits for the service, not for its caller."""
         self._unproven.pop(connection, None)
         self._idle.pop(connection, None)
 
     def wait(self, connection: Connection) -> None:
-        """Note that the last request is answered."""
+        """Note that the last request is answered: the connection waits for its caller."""
         if connection in self._open:
             self._idle[connection] = None
 
@@ -98,7 +99,7 @@ class Connections:
         self.serve(connection)
 
     def count(self, reason: Refusal) -> None:
-        """Count a connection that the service ended. The log tells of it within a second."""
+        """Count a connection that the service ended, in the metrics and for the next line of the log, within 1 s."""
         refused_connections.labels(reason).inc()
         self._refused[reason] += 1
 

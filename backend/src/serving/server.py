@@ -1,4 +1,8 @@
-"""The HTTP server, uvicorn, with a stop that serves what has reached it."""
+"""The HTTP server: uvicorn, with a stop that serves every request that has reached the port.
+
+uvicorn resets the connections that the kernel has opened and uvicorn has not accepted yet. Delete
+`PatientServer` once uvicorn takes them before it closes its sockets, or once a proxy repeats such requests.
+"""
 
 import asyncio
 import os
@@ -14,7 +18,7 @@ from src.serving.connections import Connections, possible_connections
 from src.serving.protocol import PatientProtocol
 from src.serving.sockets import BACKLOG
 
-# How long a connection may take to open, once the kernel has begun to open it.
+# How long the kernel may take to open a connection that it has begun to open.
 _HANDSHAKE_TIMEOUT_S = 0.05
 
 # How much longer than a statement a request may take to finish when the service stops.
@@ -22,13 +26,13 @@ _SHUTDOWN_MARGIN_S = 5
 
 
 class ServerConfig(uvicorn.Config):
-    """How uvicorn is to serve `app`, or in several workers the application of that name."""
+    """How uvicorn serves `app`: an application, or for several workers its name."""
 
     def __init__(self, app: Any, settings: Settings, **options: Any) -> None:
         super().__init__(
             app,
             http=PatientProtocol,
-            # There is no endpoint for them, and an offer to upgrade may be ignored.
+            # No endpoint takes WebSockets, and a server may ignore an offer to upgrade.
             ws="none",
             log_config=None,
             access_log=False,
@@ -43,7 +47,7 @@ class ServerConfig(uvicorn.Config):
         self.settings = settings
 
     def load(self) -> None:
-        """Make ready what belongs to one process: each worker calls this."""
+        """Set up what belongs to one process. Each worker calls this."""
         super().load()
         self.connections = Connections(possible_connections(self.settings))
 
@@ -51,13 +55,13 @@ class ServerConfig(uvicorn.Config):
 class PatientServer(uvicorn.Server):
     """Accepts every connection that was opened before the service stops.
 
-    To close a listening socket resets the connections that wait to be accepted, so new ones are refused
-    while those are taken. Where the kernel cannot do so, the connections that arrive between the last
-    look into the queue and the end of the socket are still reset.
+    Closing a listening socket resets the connections that wait to be accepted. So the kernel first refuses
+    new ones while this server accepts those. A kernel that cannot refuse them still resets the connections
+    that arrive between the last look into the queue and the close.
     """
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Stop listening, and end when what was accepted has been served."""
+        """Stop listening, and return once every accepted request has been served."""
         queues = [socket.socket(fileno=os.dup(it.fileno())) for server in self.servers for it in server.sockets]
         for queue in queues:
             _refuse_new_connections(queue)
@@ -87,10 +91,10 @@ class PatientServer(uvicorn.Server):
 
 
 def _refuse_new_connections(listener: socket.socket) -> None:
-    """Have the kernel refuse new connections to `listener`, where it can: on Linux, from 5.7.
+    """Have the kernel refuse new connections to `listener`. Only Linux can, from 5.7.
 
-    The socket is bound to a network interface that does not exist, so that no packet comes from there.
-    Connections that have begun go on (socket(7), SO_BINDTODEVICE).
+    This binds the socket to a network interface that does not exist, from which no packet can come.
+    Open connections go on (socket(7), SO_BINDTODEVICE).
     """
     if sys.platform == "linux":
         so_bindtoifindex = 62  # <asm-generic/socket.h>

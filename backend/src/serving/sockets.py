@@ -1,4 +1,8 @@
-"""The port that the service listens on, taken before anything else is done."""
+"""The port that the service listens on.
+
+uvicorn binds it only after the application has started, and for workers at one address only. Delete this
+if a start may migrate a database before it finds its port taken.
+"""
 
 import errno
 import socket
@@ -9,16 +13,16 @@ from typing import Any
 
 from config import ConfigurationError
 
-# How many connections may wait to be accepted; as many as uvicorn has by default.
+# How many connections may wait to be accepted. uvicorn's default.
 BACKLOG = 2048
 
-# `localhost` has an address of IPv6 on machines that have no IPv6, too.
+# Even on machines without IPv6, `localhost` may have an IPv6 address.
 _NO_SUCH_ADDRESS = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
 
 
 @contextmanager
 def bound_sockets(host: str, port: int) -> Iterator[list[socket.socket]]:
-    """Take the port on every address of `host`, until the block is left; `listen` then listens to it.
+    """Take the port on every address of `host` until the block is left. Nobody can connect before `listen`.
 
     Raises `ConfigurationError`.
     """
@@ -29,14 +33,14 @@ def bound_sockets(host: str, port: int) -> Iterator[list[socket.socket]]:
 
 
 def listen(sockets: list[socket.socket], host: str, port: int) -> None:
-    """Let callers connect. Raises `ConfigurationError` where another program has been faster."""
+    """Let callers connect. Raises `ConfigurationError` if another program was faster."""
     with _failures_that_name(host, port):
         for each in sockets:
             each.listen(BACKLOG)
 
 
 def is_loopback(host: str) -> bool:
-    """Whether `host` is an address that only this machine reaches; no name is one."""
+    """Whether `host` is an address that only this machine reaches. A name never is."""
     try:
         address = ip_address(host)
     except ValueError:

@@ -40,9 +40,8 @@ def run_workers(settings: Settings, sockets: list[socket.socket]) -> None:
 class Workers(Multiprocess):
     """Notices at once when a worker ends.
 
-    uvicorn asks its workers again and again whether they are well, and keeps the workers' end of the
-    pipe for the answers open: it would wait for an answer from a worker that has ended until its time-out.
-    Delete this once uvicorn closes that end in the supervisor.
+    uvicorn pings its workers through pipes, and keeps the workers' end of each pipe open itself, so it waits
+    for an answer from a dead worker until the time-out. Delete this once uvicorn closes that end.
     """
 
     def init_processes(self) -> None:

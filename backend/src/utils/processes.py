@@ -6,12 +6,12 @@ import sys
 
 _PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
 
-# Looked up here, and not between fork and exec, where another thread's lock could be held for ever.
+# Looked up at import: between fork and exec, another thread's lock could be held for ever.
 _prctl = ctypes.CDLL(None).prctl if sys.platform == "linux" else None
 
 
 def end_with_parent(how: signal.Signals) -> None:
-    """Have this process sent the signal `how` when its parent dies, however it dies. Linux only.
+    """Have the kernel send this process the signal `how` when its parent dies, even of SIGKILL. Linux only.
 
     The parent is the thread that started this process (prctl(2)).
     """
