@@ -10,11 +10,14 @@ import logging
 import resource
 from collections import Counter
 from contextlib import suppress
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 from config import Settings
 from src.observability.metrics import refused_connections
 from src.serving.refusals import Refusal
+
+if TYPE_CHECKING:
+    from src.serving.protocol import PatientProtocol
 
 log = logging.getLogger(__name__)
 
@@ -44,16 +47,6 @@ def _descriptors(wanted: int) -> int:
     return soft
 
 
-class Connection(Protocol):
-    """What `Connections` needs of a connection."""
-
-    def check(self, now: float) -> None:
-        """End the connection if its caller has kept the service waiting for too long. `now` is the loop's time in s."""
-
-    def make_room(self) -> None:
-        """End the connection at once. It waits for its caller."""
-
-
 class Connections:
     """Keeps the number of connections within `limit`, and checks each once a second.
 
@@ -64,13 +57,13 @@ class Connections:
     def __init__(self, limit: int) -> None:
         self._limit = limit
         # The first two are in the order of arrival, the third in the order of the last answers.
-        self._open: dict[Connection, None] = {}
-        self._unproven: dict[Connection, None] = {}
-        self._idle: dict[Connection, None] = {}
+        self._open: dict[PatientProtocol, None] = {}
+        self._unproven: dict[PatientProtocol, None] = {}
+        self._idle: dict[PatientProtocol, None] = {}
         self._refused: Counter[Refusal] = Counter()
         self._timer: asyncio.TimerHandle | None = None
 
-    def add(self, connection: Connection) -> bool:
+    def add(self, connection: "PatientProtocol") -> bool:
         """Admit a new connection. Return False if all the others are being served, so that none can go."""
         if len(self._open) >= self._limit:
             waiting = next(iter(self._unproven or self._idle), None)
@@ -83,17 +76,17 @@ class Connections:
             self._check_later()
         return True
 
-    def serve(self, connection: Connection) -> None:
+    def serve(self, connection: "PatientProtocol") -> None:
         """Note that a whole request has arrived: the connection waits for the service, not for its caller."""
         self._unproven.pop(connection, None)
         self._idle.pop(connection, None)
 
-    def wait(self, connection: Connection) -> None:
+    def wait(self, connection: "PatientProtocol") -> None:
         """Note that the last request is answered: the connection waits for its caller."""
         if connection in self._open:
             self._idle[connection] = None
 
-    def remove(self, connection: Connection) -> None:
+    def remove(self, connection: "PatientProtocol") -> None:
         """Forget a connection that has ended."""
         self._open.pop(connection, None)
         self.serve(connection)

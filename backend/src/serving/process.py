@@ -15,11 +15,7 @@ from config import ConfigurationError
 def unwind_on_signals() -> None:
     """Let Ctrl-C and SIGTERM raise, so that every `with` block is left in order and the embedded PostgreSQL stops."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    signal.signal(signal.SIGTERM, _exit)
-
-
-def _exit(signal_number: int, frame: FrameType | None) -> None:
-    sys.exit()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit())
 
 
 def uvicorn_server() -> uvicorn.Server | None:

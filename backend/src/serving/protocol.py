@@ -222,7 +222,7 @@ class PatientProtocol(HttpToolsProtocol):
         self._write_deadline = math.inf
 
     def check(self, now: float) -> None:
-        """End the connection if its caller neither sends nor reads what it should."""
+        """End the connection if its caller neither sends nor reads in time. `now` is the time of the event loop."""
         if self.transport.is_closing():
             # It ends once the caller has read the last bytes.
             if self._write_deadline == math.inf:
@@ -241,7 +241,7 @@ class PatientProtocol(HttpToolsProtocol):
                 self.end(Refusal.NO_BODY if self._arriving is _BODY else Refusal.NO_REQUEST)
 
     def make_room(self) -> None:
-        """End the connection for a new one, while it waits for its caller."""
+        """End the connection, which waits for its caller, to make room for a new one."""
         self._connections.count(Refusal.TOO_MANY)
         self.transport.abort()
 
