@@ -16,15 +16,11 @@ from fastapi import FastAPI
 from fastapi.responses import RedirectResponse
 from fastapi_offline import FastAPIOffline
 from starlette.middleware import Middleware
-from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import Mount, Router
 
-from config import ANY_HOST, ENV_FILE_VARIABLE, LogFormat, Settings, describe_settings, load_settings
+from config import ENV_FILE_VARIABLE, LogFormat, Settings, describe_settings, load_settings
 from src.api import metrics, v1
-from src.api.middleware import BodyLimit, HeadAsGet, Observed, UnexpectedErrors
 from src.api.openapi import complete_document, label_documentation
-from src.api.security import ApiKeys, TrustedHosts
-from src.api.short_cut import ShortCut
 from src.api.startup import START_FAILURES, BeforeStart, started
 from src.exceptions.handlers import register_handlers
 from src.observability.log import configure_log
@@ -41,8 +37,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        now = settings or _configured()
-        with started(app, now, _middleware(now)):
+        with started(app, settings or _configured()):
             yield
 
     # FastAPI's documentation pages, with their scripts served from here instead of a CDN.
@@ -56,6 +51,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         redirect_slashes=False,
         # Traces only (src/observability/traces.py): metrics and logs do not go through OpenTelemetry.
         telemetry={"auto_configure": True, "metrics": False, "logs": False, "operation_spans": False},
+        # The others take its place at the start: src/api/startup.py.
         middleware=[Middleware(BeforeStart)],
     )
     app.state.requires_key = False
@@ -72,28 +68,6 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         return RedirectResponse("/docs")
 
     return app
-
-
-def _middleware(settings: Settings) -> list[Middleware]:
-    """Return the middleware, the outermost first."""
-    api_keys = [key.get_secret_value() for key in settings.api_key]
-    return [
-        Middleware(Observed),
-        Middleware(
-            CORSMiddleware,
-            allow_origins=settings.frontend_url,
-            allow_methods=["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"],
-            allow_headers=["Authorization", "Content-Type", "X-Request-ID"],
-            allow_credentials=True,
-            expose_headers=["Link", "Retry-After", "X-Request-ID"],
-        ),
-        Middleware(UnexpectedErrors),
-        *([] if ANY_HOST in settings.trusted_hosts else [Middleware(TrustedHosts, hosts=settings.trusted_hosts)]),
-        *([Middleware(ApiKeys, keys=api_keys)] if api_keys else []),
-        Middleware(BodyLimit, max_bytes=settings.max_body_bytes),
-        Middleware(HeadAsGet),
-        Middleware(ShortCut, routes=v1.routes),
-    ]
 
 
 # For `uvicorn main:app`, `fastapi dev`, `TestClient(app)` and their like.

@@ -1,7 +1,7 @@
 """Request bodies: strict JSON (RFC 8259).
 
 Python's `json`, which FastAPI reads with, accepts NaN, duplicate names and other encodings; the faster
-libraries accept duplicate names too, or cannot limit the number of fields. Delete this once the framework
+libraries accept duplicate names too, and cannot limit the number of fields. Delete this once the framework
 takes a reader that refuses what `parse_json` refuses.
 """
 

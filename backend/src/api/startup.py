@@ -8,9 +8,14 @@ from contextlib import ExitStack, closing, contextmanager
 from fastapi import FastAPI
 from starlette.datastructures import State
 from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from config import ConfigurationError, Settings
+from config import ANY_HOST, ConfigurationError, Settings
+from src.api import v1
+from src.api.middleware import BodyLimit, HeadAsGet, Observed, UnexpectedErrors
+from src.api.security import ApiKeys, TrustedHosts
+from src.api.short_cut import ShortCut
 from src.database.database import Database
 from src.database.migrate import check_replica, prepare_schema
 from src.embedded_postgres.programs import EmbeddedPostgresError
@@ -55,8 +60,8 @@ class BeforeStart:
 
 
 @contextmanager
-def started(app: FastAPI, settings: Settings, middleware: Sequence[Middleware]) -> Iterator[None]:
-    """Make the database ready, and have `app` serve from it through `middleware`, until the block is left.
+def started(app: FastAPI, settings: Settings) -> Iterator[None]:
+    """Make the database ready, and have `app` serve from it through its middleware, until the block is left.
 
     Raises one of `START_FAILURES`.
     """
@@ -74,9 +79,31 @@ def started(app: FastAPI, settings: Settings, middleware: Sequence[Middleware]) 
             its_settings = ready.model_copy(update={"database_url": ready.database_read_url})
             replica = stack.enter_context(closing(Database(its_settings, database)))
         state = {"database": database, "replica": replica, "requires_key": bool(settings.api_key)}
-        stack.enter_context(_served_through(app, middleware, state))
+        stack.enter_context(_served_through(app, _middleware(settings), state))
         stack.enter_context(long_lived_objects())
         yield
+
+
+def _middleware(settings: Settings) -> list[Middleware]:
+    """Return the middleware, the outermost first."""
+    api_keys = [key.get_secret_value() for key in settings.api_key]
+    return [
+        Middleware(Observed),
+        Middleware(
+            CORSMiddleware,
+            allow_origins=settings.frontend_url,
+            allow_methods=["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"],
+            allow_headers=["Authorization", "Content-Type", "X-Request-ID"],
+            allow_credentials=True,
+            expose_headers=["Link", "Retry-After", "X-Request-ID"],
+        ),
+        Middleware(UnexpectedErrors),
+        *([] if ANY_HOST in settings.trusted_hosts else [Middleware(TrustedHosts, hosts=settings.trusted_hosts)]),
+        *([Middleware(ApiKeys, keys=api_keys)] if api_keys else []),
+        Middleware(BodyLimit, max_bytes=settings.max_body_bytes),
+        Middleware(HeadAsGet),
+        Middleware(ShortCut, routes=v1.routes),
+    ]
 
 
 @contextmanager

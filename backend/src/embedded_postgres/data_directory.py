@@ -1,4 +1,4 @@
-"""The directories of the embedded PostgreSQL: whose they are, who holds them, and what an earlier server left there."""
+"""The data directory of the embedded PostgreSQL: owner, lock, version, and leftovers of an earlier server."""
 
 import fcntl
 import hashlib
@@ -26,12 +26,12 @@ from src.embedded_postgres.programs import (
 SUPERUSER = "postgres"
 _LEFTOVER_TIMEOUT_S = 30.0
 
-# The first line of a lock file. PostgreSQL writes a minus where it serves a single user.
+# The first line of a lock file. A single-user PostgreSQL puts a minus in front.
 _PID_LINE = re.compile(r"-?([1-9]\d{0,8})$", re.MULTILINE)
 
 
 def default_data_dir(project: Path) -> Path:
-    """Where a checkout keeps its data: `.data` inside it, or for root a directory of its own.
+    """Return where a checkout keeps its data: `.data` inside it, or for root a directory of its own.
 
     PostgreSQL refuses to run as root, so root's server runs as another account, which cannot
     enter a checkout under a private home.
@@ -68,7 +68,7 @@ def make_private(directory: Path, account: pwd.struct_passwd | None) -> None:
 def lock_data(data_dir: Path) -> IO[str]:
     """Return the lock on the data, held until it is closed.
 
-    Raises `EmbeddedPostgresError`, which names the other process, if that holds it.
+    Raises `EmbeddedPostgresError`, which names the process, if another one holds it.
     """
     lock = open(data_dir / "lock", "a+", opener=open_no_link)  # noqa: SIM115  # Kept open: it is the lock.
     try:
@@ -155,10 +155,9 @@ def end_leftover_server(cluster: Path, socket_dir: Path) -> None:
 def _server_named_in(lock_file: Path, cluster: Path) -> psutil.Process | None:
     """Return the server that wrote `lock_file`, if it runs; remove a file that would stop a start for nothing.
 
-    After a power loss the file may be empty, or its pid may belong to an innocent process. PostgreSQL
-    would take that process for a running server, and also a server that ended and that nobody has
-    reaped. PostgreSQL removes the file of a server that is gone itself, once none of its processes
-    uses the data any more.
+    After a power loss the file may be empty, or its pid may belong to an innocent process, which PostgreSQL
+    would take for a running server; it would also take a zombie for one. It removes the file of a server that
+    is gone itself, once none of that server's processes uses the data any more.
     """
     with suppress(FileNotFoundError, psutil.NoSuchProcess):
         named = _PID_LINE.match(lock_file.read_text(errors="replace"))

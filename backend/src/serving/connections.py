@@ -1,8 +1,8 @@
 """The connections of one process: their number, and the one that goes when a new one needs its place.
 
 These limits apply before a request is complete, and so before the service asks for an API key: they are
-all that protects it from anybody who can reach the port. Delete this once uvicorn refuses the connection
-that waits for its caller instead of the newest one (its `limit_concurrency`).
+all that protects it from anybody who can reach the port. Delete this once uvicorn makes room for a new
+connection by closing one that waits for its caller; its `limit_concurrency` refuses the new one.
 """
 
 import asyncio

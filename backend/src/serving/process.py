@@ -1,4 +1,4 @@
-"""The process that serves: how signals end it, and what its garbage collector may skip."""
+"""The process that serves: how signals end it, and which objects its garbage collector skips."""
 
 import gc
 import signal

@@ -1,7 +1,7 @@
 """The HTTP server: uvicorn, with a stop that serves every request that has reached the port.
 
-uvicorn resets the connections that the kernel has opened and uvicorn has not accepted yet. Delete
-`PatientServer` once uvicorn takes them before it closes its sockets, or once a proxy repeats such requests.
+When uvicorn stops, it resets the connections that the kernel has opened and it has not accepted yet. Delete
+`PatientServer` once uvicorn accepts them first, or if a proxy repeats such requests.
 """
 
 import asyncio

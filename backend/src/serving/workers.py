@@ -60,7 +60,7 @@ class Workers(Multiprocess):
 
 
 def join_workers(settings: Settings) -> None:
-    """Behave as a worker if a supervisor of uvicorn's has started this process. Raises `ConfigurationError`."""
+    """Behave as a worker if uvicorn's supervisor has started this process. Raises `ConfigurationError`."""
     server, supervisor = uvicorn_server(), multiprocessing.parent_process()
     if server is None or supervisor is None:
         return
