@@ -3,7 +3,7 @@
 import signal
 
 if __name__ in ("__main__", "__mp_main__"):
-    # A Ctrl-C while the rest is imported, here or in a worker, ends the process without a traceback.
+    # A Ctrl-C during the imports below, here or in a worker, ends the process without a traceback.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 import json
@@ -75,7 +75,7 @@ app = create_app()
 
 
 def main() -> None:
-    """Serve the API until SIGTERM or Ctrl-C, with the embedded PostgreSQL where no DATABASE_URL is set."""
+    """Serve the API until SIGTERM or Ctrl-C, with the embedded PostgreSQL if no DATABASE_URL is set."""
     parser = ArgumentParser(
         prog="python main.py",
         description=main.__doc__,

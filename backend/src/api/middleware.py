@@ -1,4 +1,4 @@
-"""What every request passes through. Pure ASGI: no tasks and no copied contexts."""
+"""The middleware of every request, in pure ASGI: no tasks and no copied contexts."""
 
 import logging
 import random

@@ -1,4 +1,4 @@
-"""Who may call, and what browsers are told: API keys, trusted hosts, security headers. Pure ASGI."""
+"""API keys, trusted hosts and security headers, in pure ASGI."""
 
 import hmac
 import logging

@@ -4,7 +4,7 @@ For each request FastAPI tries one route after the other, makes exit stacks, a r
 dependencies and a cache of dependencies, and inspects every function. No endpoint here needs that, and it
 takes longer than the database takes for one task. The rules stay FastAPI's: this path validates with the
 fields that FastAPI has made of the endpoint, and hands a request with any fault to FastAPI untouched.
-Delete this, and `ShortCut` in main.py, once FastAPI's overhead no longer matters; nothing else changes.
+Delete this, and `ShortCut` in startup.py, once FastAPI's overhead no longer matters; nothing else changes.
 """
 
 import inspect

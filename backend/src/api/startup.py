@@ -1,4 +1,4 @@
-"""What the application does before its first request and after its last one."""
+"""The start and the end of the application: its database, its middleware and its state."""
 
 import logging
 import sys

@@ -30,7 +30,7 @@ disable_created_metrics()  # type: ignore[no-untyped-call]
 
 _requests = Histogram(
     "http_server_request_duration_seconds",
-    "How long requests took. No status: the caller was gone, or the service stopped, before an answer began.",
+    "How long requests took. Without a status: the caller left, or the service stopped, before an answer began.",
     ["http_request_method", "http_route", "http_response_status_code"],
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
 )
@@ -50,11 +50,11 @@ connections_wanted = Gauge(
 )
 repeated_statements = Counter(
     "task_backend_repeated_statements",
-    "Attempts to run a statement that followed one which the database failed, or could not be reached for.",
+    "Repeated attempts at a statement, after the database failed it or could not be reached.",
 )
 
 refused_connections = Counter(
-    "task_backend_refused_connections", "Connections of callers that the service ended by itself.", ["reason"]
+    "task_backend_refused_connections", "Connections of callers that the service ended.", ["reason"]
 )
 
 

@@ -22,7 +22,7 @@ from src.serving.refusals import Refusal, refusal_bytes
 # How long a new connection may take to send its first request when the service stops. On a busy
 # machine a caller may need some time to do so.
 _FIRST_REQUEST_TIMEOUT_S = 3.0
-# How long a caller may not read when the service stops.
+# How long a caller may leave its answer unread when the service stops.
 _LAST_WRITE_TIMEOUT_S = 1.0
 
 # The smallest chunk has one byte of a body, and five around it.
