@@ -20,7 +20,7 @@ from starlette.routing import Mount, Router
 
 from config import ENV_FILE_VARIABLE, LogFormat, Settings, describe_settings, load_settings
 from src.api import metrics, v1
-from src.api.openapi import complete_document, label_documentation
+from src.api.openapi import complete_document
 from src.api.startup import START_FAILURES, BeforeStart, started
 from src.exceptions.handlers import register_handlers
 from src.observability.log import configure_log
@@ -57,7 +57,6 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.requires_key = False
     register_handlers(app)
     complete_document(app)
-    label_documentation(app)
     # The same routes for clients that pin a version. The document lists only those without a version.
     versioned = Mount("/api/v1", Router(v1.routes, redirect_slashes=False))
     # In front of the documentation's routes: a request tries every route before its own.

@@ -66,8 +66,8 @@ class Observed:
             await self.app(scope, receive, send_and_note)
         finally:
             seconds = time.perf_counter() - started
-            # The router has put the route into the scope.
-            route = getattr(scope.get("route"), "path", None)
+            # FastAPI's routes put themselves into the scope; those of the documentation are Starlette's.
+            route = getattr(scope.get("route"), "path", None) or _documentation_route(path)
             requests(method if method in _METHODS else "_OTHER", route or "", status or "").observe(seconds)
             milliseconds = round(seconds * 1000, 1)
             log.info(
@@ -155,6 +155,12 @@ class HeadAsGet:
             await self.app(as_get, receive, send)
         finally:
             scope["route"] = as_get.get("route")
+
+
+def _documentation_route(path: str) -> str | None:
+    if path == "/openapi.json":
+        return path
+    return "/docs/assets" if path.startswith("/docs/assets/") else None
 
 
 def _given_name(scope: Scope) -> str | None:

@@ -1,14 +1,9 @@
 """The OpenAPI document."""
 
-from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 from fastapi import FastAPI
-from fastapi.routing import APIRoute
 from pydantic import TypeAdapter
-from starlette.routing import BaseRoute, Match
-from starlette.types import Scope
 
 from src.schemas.envelope import Popup
 from src.schemas.samples import SAMPLES
@@ -23,21 +18,6 @@ _REQUEST_ID = {
     "description": "The name of this request in the service's log: the caller's own, where it sent one.",
     "schema": {"type": "string", "minLength": 1, "maxLength": 64},
 }
-
-
-def label_documentation(app: FastAPI) -> None:
-    """Have the routes of the document and of the pages' assets put themselves into the scope.
-
-    The log and the metrics read a request's route there. FastAPI's router names only FastAPI's own routes.
-    """
-    for route in app.routes:
-        if not isinstance(route, APIRoute):
-            route.matches = partial(_matches, route, route.matches)  # type: ignore[method-assign]
-
-
-def _matches(route: BaseRoute, find: Callable[[Scope], tuple[Match, Scope]], scope: Scope) -> tuple[Match, Scope]:
-    match, found = find(scope)
-    return match, {**found, "route": route}
 
 
 def complete_document(app: FastAPI) -> None:
