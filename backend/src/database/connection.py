@@ -7,7 +7,9 @@ such as psycopg 3 or asyncpg, would replace this file; the project is bound to p
 """
 
 import asyncio
+from collections import namedtuple
 from collections.abc import Mapping
+from functools import cache
 from typing import Any, Self
 
 import psycopg2
@@ -18,7 +20,6 @@ from psycopg2.errors import (
     ReadOnlySqlTransaction,
 )
 from psycopg2.extensions import POLL_OK, POLL_READ, POLL_WRITE, TRANSACTION_STATUS_IDLE, TRANSACTION_STATUS_UNKNOWN
-from psycopg2.extras import NamedTupleCursor
 
 from config import Settings
 from src.database.statement import DIALECT, Statement
@@ -38,7 +39,8 @@ class Connection:
     def __init__(self, connection: Any, patience_s: float) -> None:
         self._connection = connection
         self._patience_s = patience_s
-        self._prepared: set[str] = set()
+        # The types of the rows of the statements that were prepared here, by their prepared names.
+        self._row_types: dict[str, type[Any]] = {}
         self._answered: asyncio.Future[None] | None = None
         self._loop = asyncio.get_running_loop()
         self._descriptor = connection.fileno()
@@ -52,9 +54,7 @@ class Connection:
         try:
             async with asyncio.timeout(settings.connect_timeout_s):
                 # Not on the event loop, because it looks up the host's name before it returns.
-                opening = await asyncio.to_thread(
-                    psycopg2.connect, **connect_arguments(settings), async_=True, cursor_factory=NamedTupleCursor
-                )
+                opening = await asyncio.to_thread(psycopg2.connect, **connect_arguments(settings), async_=True)
                 try:
                     await _until_open(opening)
                 except BaseException:
@@ -72,11 +72,11 @@ class Connection:
         transaction may meet another server connection. PostgreSQL reports a wrong guess before it runs
         anything. Raises as `run` does.
         """
-        is_prepared = statement.prepared_name in self._prepared
-        command = statement.execute if is_prepared else statement.prepare + statement.execute
+        name = statement.prepared_name
+        command = statement.execute if name in self._row_types else statement.prepare + statement.execute
         for _ in range(_GUESSES):
             try:
-                rows = await self.run(before + command, parameters)
+                cursor = await self._send(before + command, parameters)
             except InvalidSqlStatementName:
                 command = statement.prepare + statement.execute
             except DuplicatePreparedStatement:
@@ -85,8 +85,9 @@ class Connection:
                 # "cached plan must not change result type", after a migration.
                 command = statement.deallocate + statement.prepare + statement.execute
             else:
-                self._prepared.add(statement.prepared_name)
-                return rows
+                if command is not statement.execute or name not in self._row_types:
+                    self._row_types[name] = _row_type(cursor)
+                return [self._row_types[name](*row) for row in cursor.fetchall()]
         return await self.run(before + statement.prefix + statement.sql, parameters)
 
     async def run(self, sql: str, parameters: Mapping[str, Any] | None = None) -> Rows:
@@ -94,6 +95,11 @@ class Connection:
 
         Raises `psycopg2.Error`, and `TimeoutError` if the server does not answer at all.
         """
+        cursor = await self._send(sql, parameters)
+        return list(map(_row_type(cursor)._make, cursor.fetchall())) if cursor.description else []
+
+    async def _send(self, sql: str, parameters: Mapping[str, Any] | None) -> Any:
+        """Return the cursor of `sql`, once the server has answered."""
         cursor = self._connection.cursor()
         answered = self._answered = self._loop.create_future()
         timer = self._loop.call_later(self._patience_s, _time_out, answered, self._patience_s)
@@ -111,8 +117,7 @@ class Connection:
             self._answered = None
             if self._is_lost():
                 self._unwatch()
-        rows: Rows = cursor.fetchall() if cursor.description else []
-        return rows
+        return cursor
 
     def is_usable(self) -> bool:
         """Tell whether the connection is open and idle."""
@@ -164,6 +169,16 @@ class Connection:
             self._loop.remove_reader(self._descriptor)
             self._loop.remove_writer(self._descriptor)
         self._is_watched = False
+
+
+def _row_type(cursor: Any) -> Any:
+    """Return the named tuple for the rows of `cursor`. Reading its description takes longer than reading a row."""
+    return _named_tuple(tuple(column.name for column in cursor.description))
+
+
+@cache
+def _named_tuple(names: tuple[str, ...]) -> Any:
+    return namedtuple("Row", names, rename=True)
 
 
 def _time_out(answered: "asyncio.Future[None]", patience_s: float) -> None:
