@@ -9,8 +9,9 @@ from sqlalchemy import URL
 
 from main import create_app
 from src.database.database import Database
-from tests.conftest import serve, settings_for
 from tests.support.client import Json
+from tests.support.databases import settings_for
+from tests.support.live_server import serve
 
 API_KEY = "a-key-of-the-documentation-tests"
 

@@ -11,8 +11,8 @@ from sqlalchemy import make_url
 
 from src.database.database import Database
 from tests.browser.conftest import SPA, STRANGER
-from tests.conftest import Sql, settings_for
 from tests.support.client import Api, Json
+from tests.support.databases import Sql, settings_for
 from tests.support.service import free_port
 from tests.support.waiting import wait_until
 

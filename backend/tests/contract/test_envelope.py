@@ -10,8 +10,8 @@ from fastapi import FastAPI
 from sqlalchemy import make_url
 
 from src.database.database import Database
-from tests.conftest import Sql, settings_for
 from tests.support.client import Api, data_of, error_of
+from tests.support.databases import Sql, settings_for
 
 ORIGIN = "http://localhost:3000"
 TASK = "/tasks/0b7e1f0a-6f0e-4c2b-9d0e-2f6a5f1c9a11"

@@ -2,8 +2,8 @@
 
 from datetime import UTC, datetime, timedelta
 
-from tests.conftest import Sql
 from tests.support.client import Api
+from tests.support.databases import Sql
 
 COUNTS = [
     "tasks_created_this_week",

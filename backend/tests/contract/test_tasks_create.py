@@ -8,8 +8,8 @@ from uuid import UUID
 import httpx
 import pytest
 
-from tests.conftest import Sql
 from tests.support.client import Api, data_of, error_of
+from tests.support.databases import Sql
 
 RFC3339_UTC = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z")
 

@@ -5,8 +5,8 @@ from uuid import uuid4
 
 import pytest
 
-from tests.conftest import Sql
 from tests.support.client import Api, data_of, error_of
+from tests.support.databases import Sql
 
 
 def test_there_are_no_tasks_at_first(api: Api) -> None:

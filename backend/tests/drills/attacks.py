@@ -26,10 +26,11 @@ from sqlalchemy import URL
 
 from config import BACKEND
 from src.embedded_postgres.server import EmbeddedPostgres
-from tests.conftest import cluster_dir, execute, transaction
 from tests.support.client import Api
+from tests.support.clusters import cluster_dir
+from tests.support.databases import environment_of, execute, transaction
 from tests.support.load import Callers
-from tests.support.service import MAIN, Service, environment_of, running
+from tests.support.service import MAIN, Service, running
 from tests.support.waiting import PATIENCE_S, wait_until
 
 MEGABYTE = 2**20

@@ -26,7 +26,8 @@ from sqlalchemy.exc import DBAPIError
 from config import BACKEND, parse_database_url
 from src.database.migrate import prepare_schema
 from src.embedded_postgres.programs import programs_for, unprivileged_account
-from tests.conftest import execute, memory_dir, settings_for
+from tests.support.clusters import memory_dir
+from tests.support.databases import execute, settings_for
 from tests.support.load import Findings, Readers, Writers, audit
 from tests.support.pgbouncer import PROGRAM as PGBOUNCER
 from tests.support.readme import readme_code

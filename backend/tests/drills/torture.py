@@ -26,14 +26,16 @@ from config import BACKEND
 from main import create_app
 from src.database.migrate import prepare_schema
 from src.embedded_postgres.server import NOT_DURABLE, EmbeddedPostgres
-from tests.conftest import cluster_dir, execute, serve, settings_for, transaction
 from tests.drills.attacks import ATTACKS
 from tests.drills.raw_requests import Fuzzer
 from tests.support.client import Api
+from tests.support.clusters import cluster_dir
+from tests.support.databases import environment_of, execute, settings_for, transaction
+from tests.support.live_server import serve
 from tests.support.load import Writers, audit
 from tests.support.model import hold_to_model
 from tests.support.pgbouncer import pgbouncer
-from tests.support.service import MAIN, Service, environment_of, running
+from tests.support.service import MAIN, Service, running
 
 # No crash of the machine is tested, and a killed process loses nothing that it has written.
 SETTINGS = {"fsync": "off"}

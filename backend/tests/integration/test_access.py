@@ -11,11 +11,12 @@ from sqlalchemy.exc import DBAPIError
 from config import BACKEND
 from main import create_app
 from src.database.migrate import prepare_schema
-from tests.conftest import AS_REPLICA, Sql, execute, serve, settings_for
 from tests.support.client import Api, Json, data_of, error_of
+from tests.support.databases import AS_REPLICA, Sql, environment_of, execute, settings_for
+from tests.support.live_server import serve
 from tests.support.load import MISCOUNTED
 from tests.support.readme import readme_code
-from tests.support.service import MAIN, Service, environment_of, running
+from tests.support.service import MAIN, Service, running
 
 KEYS = ("first-key-of-the-test", "second-key-of-the-test")
 

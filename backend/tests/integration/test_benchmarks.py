@@ -15,7 +15,7 @@ from benchmarks.data import fill
 from benchmarks.load import Work, send_requests
 from benchmarks.sides import SERVICE, serve
 from benchmarks.works import WORKS
-from tests.conftest import execute
+from tests.support.databases import execute
 from tests.support.waiting import PATIENCE_S
 
 TASKS = 128

@@ -12,8 +12,8 @@ from fastapi import FastAPI
 from sqlalchemy import URL
 
 from src.database.database import Database
-from tests.conftest import Sql, settings_for, transaction
 from tests.support.client import Api, Json, data_of
+from tests.support.databases import Sql, settings_for, transaction
 from tests.support.load import is_legal
 from tests.support.waiting import wait_until
 

@@ -17,9 +17,10 @@ from fastapi import FastAPI
 from sqlalchemy import URL
 
 from main import create_app
-from tests.conftest import Sql, serve, settings_for, transaction
 from tests.support.client import Api
-from tests.support.service import MAIN, environment_of, running
+from tests.support.databases import Sql, environment_of, settings_for, transaction
+from tests.support.live_server import serve
+from tests.support.service import MAIN, running
 from tests.support.waiting import PATIENCE_S, wait_until
 
 TASK = json.dumps({"title": "Buy groceries"}).encode()

@@ -15,9 +15,9 @@ from src.database.statement import Statement
 from src.models import ActionType
 from src.services.counting import WEEKLY_COUNTS
 from src.services.history_page import page_of_history
-from tests.conftest import AS_REPLICA, Sql, execute, transaction
-from tests.integration.test_migrations import alembic
+from tests.support.alembic_command import alembic
 from tests.support.client import Api
+from tests.support.databases import AS_REPLICA, Sql, execute, transaction
 from tests.support.load import MISCOUNTED
 from tests.support.waiting import wait_until
 

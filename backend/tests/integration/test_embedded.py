@@ -18,7 +18,8 @@ from config import BACKEND, Settings
 from src.embedded_postgres.programs import EmbeddedPostgresError
 from src.embedded_postgres.provision import provided_database
 from src.embedded_postgres.server import NOT_DURABLE, EmbeddedPostgres
-from tests.conftest import cluster_dir, execute, memory_dir
+from tests.support.clusters import cluster_dir, memory_dir
+from tests.support.databases import execute
 from tests.support.waiting import PATIENCE_S, wait_until
 
 OWNER = """

@@ -22,13 +22,14 @@ from src.database.database import Database
 from src.embedded_postgres.server import EmbeddedPostgres
 from src.exceptions.errors import DatabaseUnavailable
 from src.services.task_service import TaskService
-from tests.conftest import Sql, cluster_dir, execute, settings_for, transaction
 from tests.drills import torture
 from tests.support.client import Api, data_of, error_of
+from tests.support.clusters import cluster_dir
+from tests.support.databases import Sql, environment_of, execute, settings_for, transaction
 from tests.support.model import hold_to_model
 from tests.support.pgbouncer import PROGRAM as PGBOUNCER
 from tests.support.proxy import Proxy
-from tests.support.service import MAIN, Service, environment_of, free_port, running
+from tests.support.service import MAIN, Service, free_port, running
 from tests.support.waiting import PATIENCE_S, wait_until
 
 needs_pgbouncer = pytest.mark.skipif(PGBOUNCER is None, reason="pgbouncer is not installed (apt-get install pgbouncer)")
@@ -307,7 +308,7 @@ def test_with_every_connection_taken_the_answer_is_503_and_health_answers(
 def test_the_start_waits_for_the_database_and_says_so() -> None:
     with cluster_dir() as data_dir:
         with EmbeddedPostgres(data_dir, torture.SETTINGS) as postgres:
-            url = postgres.url.render_as_string(hide_password=False)
+            url = environment_of(postgres.url)
         service = Service(MAIN, DATABASE_URL=url, START_TIMEOUT_S=str(PATIENCE_S))
         service.wait_for("Waiting for the database")
         with EmbeddedPostgres(data_dir, torture.SETTINGS):

@@ -13,8 +13,9 @@ import pytest
 from sqlalchemy import URL
 
 from config import BACKEND
-from tests.conftest import cluster_dir
-from tests.support.service import Service, environment_of, running
+from tests.support.clusters import cluster_dir
+from tests.support.databases import environment_of
+from tests.support.service import Service, running
 from tests.support.waiting import wait_until
 
 COMMANDS = {

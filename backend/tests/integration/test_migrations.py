@@ -22,8 +22,9 @@ from src.database.base import Base
 from src.database.guards import GUARDS
 from src.database.migrate import prepare_schema
 from src.exceptions.errors import SchemaOutdated
-from tests.conftest import Sql, execute, settings_for, transaction
+from tests.support.alembic_command import alembic
 from tests.support.client import Api, data_of, error_of
+from tests.support.databases import Sql, environment_of, execute, settings_for, transaction
 from tests.support.load import Writers, audit
 from tests.support.service import free_port
 from tests.support.waiting import wait_until
@@ -38,17 +39,6 @@ DEFINITIONS = {
     "indexes": f"SELECT indexrelid::regclass::text, pg_get_indexdef(indexrelid) FROM pg_index"
     f" WHERE indrelid IN ({TABLES}) ORDER BY 1",
 }
-
-
-def alembic(url: URL, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "alembic", *arguments],
-        cwd=BACKEND,
-        env={**os.environ, "DATABASE_URL": url.render_as_string(hide_password=False), **environment},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
 
 
 def tables(url: URL) -> set[str]:
@@ -269,7 +259,7 @@ def run_python(url: URL, statement: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-c", f"{imports}; {statement}"],
         cwd=BACKEND,
-        env={**os.environ, "DATABASE_URL": url.render_as_string(hide_password=False)},
+        env={**os.environ, "DATABASE_URL": environment_of(url)},
         capture_output=True,
         text=True,
         check=False,

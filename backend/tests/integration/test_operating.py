@@ -18,9 +18,9 @@ from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy import URL
 
 from config import BACKEND
-from tests.conftest import Sql, transaction
 from tests.support.client import Api, Json
-from tests.support.service import MAIN, environment_of, running
+from tests.support.databases import Sql, environment_of, transaction
+from tests.support.service import MAIN, running
 from tests.support.waiting import PATIENCE_S, wait_until
 
 UVICORN = [sys.executable, "-m", "uvicorn", "main:app"]

@@ -8,9 +8,10 @@ import pytest
 from sqlalchemy import URL
 
 from main import create_app
-from tests.conftest import execute, serve, settings_for
 from tests.drills.scale import CHANGES, FRONTEND_URL, HAPROXY, lose_machines
 from tests.support.client import Api, error_of
+from tests.support.databases import execute, settings_for
+from tests.support.live_server import serve
 from tests.support.pgbouncer import PROGRAM as PGBOUNCER
 
 

@@ -19,9 +19,10 @@ from sqlalchemy import URL
 from config import BACKEND
 from main import main
 from src.models.task_history import ActionType
-from tests.conftest import cluster_dir
 from tests.support.client import Api
-from tests.support.service import MAIN, Service, environment_of, running
+from tests.support.clusters import cluster_dir
+from tests.support.databases import environment_of
+from tests.support.service import MAIN, Service, running
 
 
 def fails(command: list[str], environment: dict[str, str]) -> str:

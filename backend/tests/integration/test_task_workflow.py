@@ -2,8 +2,8 @@
 
 from datetime import datetime, timedelta
 
-from tests.conftest import Sql
 from tests.support.client import Api, Json, error_of
+from tests.support.databases import Sql
 
 
 def described(api: Api, task: Json) -> list[tuple[str, str]]:

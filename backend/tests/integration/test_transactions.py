@@ -13,8 +13,8 @@ from src.database.database import Database
 from src.database.statement import Statement
 from src.exceptions.errors import DatabaseUnavailable
 from src.services.task_service import TaskService
-from tests.conftest import Sql, settings_for, transaction
 from tests.support.client import Api, error_of
+from tests.support.databases import Sql, settings_for, transaction
 from tests.support.waiting import PATIENCE_S
 
 CHANGES: dict[str, Callable[[Api, str], Any]] = {

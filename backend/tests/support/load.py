@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, Self
 import httpx
 from sqlalchemy import URL
 
-from tests.conftest import execute
+from tests.support.databases import execute
 from tests.support.waiting import PATIENCE_S, wait_until
 
 _AT = "to_char(timezone('UTC', {}), 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')"

@@ -20,8 +20,8 @@ from hypothesis.stateful import (
 from sqlalchemy import URL
 
 from src.database.database import Database
-from tests.conftest import settings_for
 from tests.support.client import Api, Json, error_of
+from tests.support.databases import settings_for
 
 _texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=30)
 _titles = _texts.map(lambda text: f"{text}!")

@@ -12,7 +12,7 @@ import psycopg2
 from psycopg2.extensions import connection
 from sqlalchemy import URL
 
-from tests.conftest import memory_dir
+from tests.support.clusters import memory_dir
 from tests.support.service import free_port
 from tests.support.waiting import wait_until
 

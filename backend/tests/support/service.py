@@ -15,7 +15,6 @@ from typing import Any
 
 import httpx
 import psutil
-from sqlalchemy import URL
 
 from config import BACKEND
 from tests.support.client import Api
@@ -34,11 +33,6 @@ def free_port() -> int:
         port = 10_000 + next(_ports) % 20_000
         with suppress(OSError), socket.create_server(("127.0.0.1", port)):
             return port
-
-
-def environment_of(url: URL) -> str:
-    """Return `url` as DATABASE_URL has it."""
-    return url.render_as_string(hide_password=False)
 
 
 def wait_until_it_answers(

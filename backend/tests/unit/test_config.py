@@ -16,7 +16,7 @@ from config import (
     parse_origins,
 )
 from src.database.pool import keeps_connections
-from tests.conftest import settings_for
+from tests.support.databases import settings_for
 
 
 @pytest.fixture(autouse=True)
