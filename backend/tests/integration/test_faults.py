@@ -22,7 +22,7 @@ from src.database.database import Database
 from src.embedded_postgres.server import EmbeddedPostgres
 from src.exceptions.errors import DatabaseUnavailable
 from src.services.task_service import TaskService
-from tests.drills import torture
+from tests.drills import faults
 from tests.support.client import Api, data_of, error_of
 from tests.support.clusters import cluster_dir
 from tests.support.databases import Sql, environment_of, execute, settings_for, transaction
@@ -35,38 +35,38 @@ from tests.support.waiting import PATIENCE_S, wait_until
 needs_pgbouncer = pytest.mark.skipif(PGBOUNCER is None, reason="pgbouncer is not installed (apt-get install pgbouncer)")
 
 
-def assert_flawless(outcome: torture.Outcome) -> None:
+def assert_flawless(outcome: faults.Outcome) -> None:
     assert outcome.changes > 0
-    assert outcome == torture.Outcome(outcome.changes, errors=0, lost=0, illegal=0, orphans=0, miscounted=0)
+    assert outcome == faults.Outcome(outcome.changes, errors=0, lost=0, illegal=0, orphans=0, miscounted=0)
 
 
 def test_restarts_of_the_database_are_not_noticed() -> None:
-    assert_flawless(torture.restart_database(3))
+    assert_flawless(faults.restart_database(3))
 
 
 @needs_pgbouncer
 def test_restarts_of_the_database_behind_pgbouncer_are_not_noticed() -> None:
-    assert_flawless(torture.restart_database(3, through_pgbouncer=True))
+    assert_flawless(faults.restart_database(3, through_pgbouncer=True))
 
 
 def test_a_kill_of_the_service_loses_nothing_that_was_acknowledged() -> None:
-    assert_flawless(torture.kill_service(2))
+    assert_flawless(faults.kill_service(2))
 
 
 def test_requests_in_flight_outlive_sigterm() -> None:
-    assert_flawless(torture.terminate_service(2))
+    assert_flawless(faults.terminate_service(2))
 
 
 def test_a_thousand_racing_callers_leave_a_legal_history() -> None:
-    assert_flawless(torture.race_for_a_task(1))
+    assert_flawless(faults.race_for_a_task(1))
 
 
 def test_sixty_callers_who_outlast_a_restart_all_get_their_answer() -> None:
     """More callers than connections wait out a database that is away for a moment."""
     with (
         cluster_dir() as data_dir,
-        EmbeddedPostgres(data_dir, torture.SETTINGS) as postgres,
-        running(MAIN, BACKEND, DATABASE_URL=environment_of(postgres.url), **torture.PATIENT) as (service, api),
+        EmbeddedPostgres(data_dir, faults.SETTINGS) as postgres,
+        running(MAIN, BACKEND, DATABASE_URL=environment_of(postgres.url), **faults.PATIENT) as (service, api),
     ):
         api.create_task()
         os.kill(postgres.pid, signal.SIGQUIT)
@@ -237,7 +237,7 @@ async def test_a_deadlock_is_repeated(database: Database, sql: Sql) -> None:
 def test_what_the_replica_does_not_have_is_not_acknowledged_by_a_repeat_either() -> None:
     """A read does not wait for a synchronous replica, and would show what the primary alone has committed."""
     limits = {"STATEMENT_TIMEOUT_S": "1", "NETWORK_TIMEOUT_S": "2"}
-    with cluster_dir() as data_dir, EmbeddedPostgres(data_dir, torture.SETTINGS) as postgres:
+    with cluster_dir() as data_dir, EmbeddedPostgres(data_dir, faults.SETTINGS) as postgres:
         url = postgres.url
         with running(MAIN, BACKEND, DATABASE_URL=environment_of(url), **limits) as (_, api):
             execute(url, "ALTER SYSTEM SET synchronous_standby_names = '*'")
@@ -307,11 +307,11 @@ def test_with_every_connection_taken_the_answer_is_503_and_health_answers(
 
 def test_the_start_waits_for_the_database_and_says_so() -> None:
     with cluster_dir() as data_dir:
-        with EmbeddedPostgres(data_dir, torture.SETTINGS) as postgres:
+        with EmbeddedPostgres(data_dir, faults.SETTINGS) as postgres:
             url = environment_of(postgres.url)
         service = Service(MAIN, DATABASE_URL=url, START_TIMEOUT_S=str(PATIENCE_S))
         service.wait_for("Waiting for the database")
-        with EmbeddedPostgres(data_dir, torture.SETTINGS):
+        with EmbeddedPostgres(data_dir, faults.SETTINGS):
             service.wait_until_up().close()
             assert service.stop() == 0
 

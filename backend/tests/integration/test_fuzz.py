@@ -9,7 +9,7 @@ from pathlib import Path
 from fastapi import FastAPI
 from sqlalchemy import URL
 
-from tests.drills.raw_requests import Fuzzer
+from tests.drills.raw_requests import RawCaller
 from tests.support.client import Api
 from tests.support.model import hold_to_model
 from tests.support.waiting import PATIENCE_S
@@ -39,8 +39,8 @@ def test_the_api_is_what_its_openapi_document_says(api: Api, tmp_path: Path) -> 
 
 
 def test_no_bytes_crash_the_service(api: Api) -> None:
-    fuzzer = Fuzzer(str(api.base_url.host), api.base_url.port or 80, seed=1)
-    fuzzer.run(1000)
-    assert fuzzer.server_errors == []
-    assert fuzzer.answers > 900
+    caller = RawCaller(str(api.base_url.host), api.base_url.port or 80, seed=1)
+    caller.send(1000)
+    assert caller.server_errors == []
+    assert caller.answers > 900
     assert api.list_tasks() is not None

@@ -12,7 +12,7 @@ from sqlalchemy import URL, Integer, String, Text, bindparam, func, literal, sel
 from config import BACKEND
 from src.database.connection import Connection
 from src.database.statement import Statement
-from tests.drills.torture import PATIENT
+from tests.drills.faults import PATIENT
 from tests.support.databases import Sql, environment_of, settings_for
 from tests.support.load import Findings, Readers, Writers, audit
 from tests.support.pgbouncer import PROGRAM, pgbouncer

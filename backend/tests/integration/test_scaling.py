@@ -8,7 +8,8 @@ import pytest
 from sqlalchemy import URL
 
 from main import create_app
-from tests.drills.scale import CHANGES, FRONTEND_URL, HAPROXY, lose_machines
+from tests.drills.machines import FRONTEND_URL, HAPROXY
+from tests.drills.scale import CHANGES, lose_machines
 from tests.support.client import Api, error_of
 from tests.support.databases import execute, settings_for
 from tests.support.live_server import serve
