@@ -4,7 +4,6 @@ import json
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Page, Request, expect
 from sqlalchemy import URL
 
 from main import create_app
@@ -12,6 +11,10 @@ from src.database.database import Database
 from tests.support.client import Json
 from tests.support.databases import settings_for
 from tests.support.live_server import serve
+
+pytest.importorskip("playwright", reason="needs playwright: pip install -r requirements-test.txt")
+
+from playwright.sync_api import Page, Request, expect
 
 API_KEY = "a-key-of-the-documentation-tests"
 

@@ -5,7 +5,6 @@ from functools import partial
 
 import pytest
 from fastapi import FastAPI
-from playwright.sync_api import Error, Page, expect
 from prometheus_client import REGISTRY
 from sqlalchemy import make_url
 
@@ -15,6 +14,10 @@ from tests.support.client import Api, Json
 from tests.support.databases import Sql, settings_for
 from tests.support.service import free_port
 from tests.support.waiting import wait_until
+
+pytest.importorskip("playwright", reason="needs playwright: pip install -r requirements-test.txt")
+
+from playwright.sync_api import Error, Page, expect
 
 Call = Callable[..., Json]
 

@@ -10,13 +10,17 @@ import pytest
 from rich.progress import Progress
 from sqlalchemy import URL
 
+from tests.support.databases import execute
+from tests.support.waiting import PATIENCE_S
+
+pytest.importorskip("asyncpg", reason="needs asyncpg: pip install -r requirements-test.txt")
+pytest.importorskip("orjson", reason="needs orjson: pip install -r requirements-test.txt")
+
 from benchmarks.comparison import SIDES
 from benchmarks.data import fill
 from benchmarks.load import Work, send_requests
 from benchmarks.sides import SERVICE, serve
 from benchmarks.works import WORKS
-from tests.support.databases import execute
-from tests.support.waiting import PATIENCE_S
 
 TASKS = 128
 CALLERS = 2
