@@ -6,14 +6,12 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from sqlalchemy import URL
 
 from config import BACKEND
-from tests.support.clusters import cluster_dir
 from tests.support.databases import environment_of
 from tests.support.service import Service, running
 from tests.support.waiting import wait_until
@@ -114,12 +112,6 @@ def test_a_dependency_can_be_overridden():
     finally:
         app.dependency_overrides.clear()
 """
-
-
-@pytest.fixture
-def data_dir() -> Iterator[Path]:
-    with cluster_dir() as directory:
-        yield directory
 
 
 @pytest.fixture

@@ -10,7 +10,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -20,7 +19,6 @@ from config import BACKEND
 from main import main
 from src.models.task_history import ActionType
 from tests.support.client import Api
-from tests.support.clusters import cluster_dir
 from tests.support.databases import environment_of
 from tests.support.service import MAIN, Service, running
 
@@ -31,12 +29,6 @@ def fails(command: list[str], environment: dict[str, str]) -> str:
     assert service.wait() != 0
     assert len(service.output.strip().splitlines()) == 1, service.output
     return service.output.strip()
-
-
-@pytest.fixture
-def data_dir() -> Iterator[Path]:
-    with cluster_dir() as directory:
-        yield directory
 
 
 def test_it_says_where_everything_is(data_dir: Path) -> None:

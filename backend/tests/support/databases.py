@@ -36,6 +36,11 @@ def execute(url: URL, statement: str, **parameters: Any) -> Sequence[Row[Any]]:
         return result.all() if result.returns_rows else []
 
 
+def table_names(url: URL) -> set[str]:
+    """Return the names of the tables in the schema `public`."""
+    return {row.tablename for row in execute(url, "SELECT tablename FROM pg_tables WHERE schemaname = 'public'")}
+
+
 @lru_cache(maxsize=8)
 def _engine(url: URL) -> Engine:
     """Return an engine that opens a connection for each use. Making the engine costs more than most statements."""

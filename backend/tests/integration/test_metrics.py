@@ -1,0 +1,102 @@
+"""/metrics: requests by route, the connection pool and retries, over all workers."""
+
+import signal
+import threading
+
+import httpx
+import psutil
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+from sqlalchemy import URL
+
+from tests.support.client import Api
+from tests.support.databases import Sql, environment_of, transaction
+from tests.support.service import MAIN, running
+from tests.support.waiting import wait_until
+
+REQUESTS = "http_server_request_duration_seconds_count"
+USED, WAITING = "db_client_connection_count", "db_client_connection_pending_requests"
+REPEATED = "task_backend_repeated_statements_total"
+
+
+def scrape(api: Api) -> dict[str, dict[tuple[str, str, str], float]]:
+    """Return the values of each metric by method, route and status."""
+    values: dict[str, dict[tuple[str, str, str], float]] = {}
+    for family in text_string_to_metric_families(api.get("/metrics").text):
+        for name, labels, value, *_ in family.samples:
+            method, route = labels.get("http_request_method", ""), labels.get("http_route", "")
+            values.setdefault(name, {})[method, route, labels.get("http_response_status_code", "")] = value
+    return values
+
+
+def wait_for_metric(api: Api, name: str, value: float) -> None:
+    wait_until(lambda: scrape(api)[name]["", "", ""] == value, lambda: scrape(api)[name])
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_requests_are_counted_by_route_across_workers(database_url: URL, workers: str) -> None:
+    with running(MAIN, DATABASE_URL=environment_of(database_url), WORKERS=workers) as (service, api):
+        service.wait_for("Application startup complete", times=int(workers))
+        task = api.create_task()
+        for number in range(20):
+            # A connection for each, so that every worker gets some.
+            with httpx.Client(base_url=api.base_url) as client:
+                client.get(f"/tasks/{task['id']}")
+                client.get(f"/nowhere/{number}")
+        counted = scrape(api)
+    assert counted[REQUESTS]["POST", "/tasks", "201"] == 1
+    assert counted[REQUESTS]["GET", "/tasks/{task_id}", "200"] == 20
+    assert counted[REQUESTS]["GET", "", "404"] == 20
+    assert not any(task["id"] in route or "nowhere" in route for _, route, _ in counted[REQUESTS])
+    assert counted["http_server_request_duration_seconds_sum"]["GET", "/tasks/{task_id}", "200"] > 0
+
+
+def test_the_pool_and_the_retries_are_measured(database_url: URL, sql: Sql) -> None:
+    with running(MAIN, DATABASE_URL=environment_of(database_url), DATABASE_POOL_SIZE="1", QUEUE_TIMEOUT_S="30") as (
+        _,
+        api,
+    ):
+        tasks = [api.create_task() for _ in range(3)]
+        threads = [threading.Thread(target=api.complete_task, args=[task["id"]]) for task in tasks]
+        with transaction(database_url, "LOCK TABLE tasks"):
+            for thread in threads:
+                thread.start()
+            wait_for_metric(api, USED, 1)
+            wait_for_metric(api, WAITING, 2)
+            assert scrape(api)[REPEATED]["", "", ""] == 0
+            wait_until(
+                lambda: sql(
+                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                    " WHERE wait_event_type = 'Lock' AND datname = current_database()"
+                )
+            )
+            wait_for_metric(api, REPEATED, 1)
+        for thread in threads:
+            thread.join()
+        wait_for_metric(api, USED, 0)
+        wait_for_metric(api, WAITING, 0)
+
+
+def test_a_killed_worker_counts_no_connection_in_use(database_url: URL) -> None:
+    with running(MAIN, DATABASE_URL=environment_of(database_url), WORKERS="2") as (service, api):
+        service.wait_for("Application startup complete", times=2)
+        task = api.create_task()
+        before = scrape(api)[REQUESTS]["POST", "/tasks", "201"]
+
+        def complete() -> None:
+            with pytest.raises(httpx.TransportError):
+                api.complete_task(task["id"])
+
+        waiting = threading.Thread(target=complete)
+        with transaction(database_url, "LOCK TABLE tasks"):
+            waiting.start()
+            with Api(str(api.base_url)) as another:
+                wait_for_metric(another, USED, 1)
+            for worker in service.family():
+                if any(connection.status == psutil.CONN_ESTABLISHED for connection in worker.net_connections()):
+                    worker.send_signal(signal.SIGKILL)
+            waiting.join()
+        service.wait_for("Application startup complete", times=3)
+        with Api(str(api.base_url)) as another:
+            wait_for_metric(another, USED, 0)
+            assert scrape(another)[REQUESTS]["POST", "/tasks", "201"] == before
