@@ -10,7 +10,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy import URL
 
 from tests.support.client import Api
-from tests.support.databases import Sql, environment_of, transaction
+from tests.support.databases import WAITING_FOR_A_LOCK, Sql, environment_of, transaction
 from tests.support.service import MAIN, running
 from tests.support.waiting import wait_until
 
@@ -64,12 +64,7 @@ def test_the_pool_and_the_retries_are_measured(database_url: URL, sql: Sql) -> N
             wait_for_metric(api, USED, 1)
             wait_for_metric(api, WAITING, 2)
             assert scrape(api)[REPEATED]["", "", ""] == 0
-            wait_until(
-                lambda: sql(
-                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-                    " WHERE wait_event_type = 'Lock' AND datname = current_database()"
-                )
-            )
+            wait_until(lambda: sql(f"SELECT pg_terminate_backend(pid) FROM ({WAITING_FOR_A_LOCK}) AS waiting"))
             wait_for_metric(api, REPEATED, 1)
         for thread in threads:
             thread.join()
