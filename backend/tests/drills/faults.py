@@ -20,10 +20,11 @@ from sqlalchemy.exc import OperationalError
 
 from config import BACKEND
 from src.embedded_postgres.server import EmbeddedPostgres
+from tests.support.audit import audit
 from tests.support.client import Api
 from tests.support.clusters import cluster_dir
 from tests.support.databases import environment_of, execute, transaction
-from tests.support.load import Writers, audit
+from tests.support.load import Writers
 from tests.support.pgbouncer import pgbouncer
 from tests.support.service import MAIN, Service, running
 

@@ -11,7 +11,8 @@ from typing import NamedTuple
 import httpx
 
 from tests.drills.machines import FRONTEND_URL, Machines, machines
-from tests.support.load import Findings, Readers, Writers, audit
+from tests.support.audit import Findings, audit
+from tests.support.load import Readers, Writers
 from tests.support.waiting import wait_until
 
 LONGEST_GAP_S = 3.0

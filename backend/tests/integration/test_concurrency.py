@@ -12,9 +12,9 @@ from fastapi import FastAPI
 from sqlalchemy import URL
 
 from src.database.database import Database
+from tests.support.audit import is_legal
 from tests.support.client import Api, Json, data_of
 from tests.support.databases import WAITING_FOR_A_LOCK, Sql, settings_for, transaction
-from tests.support.load import is_legal
 from tests.support.waiting import wait_until
 
 CALLERS = 50

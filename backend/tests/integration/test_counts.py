@@ -16,9 +16,9 @@ from src.models import ActionType
 from src.services.counting import WEEKLY_COUNTS
 from src.services.history_page import page_of_history
 from tests.support.alembic_command import alembic
+from tests.support.audit import MISCOUNTED
 from tests.support.client import Api
 from tests.support.databases import AS_REPLICA, Sql, execute, transaction
-from tests.support.load import MISCOUNTED
 from tests.support.waiting import wait_until
 
 ENTRIES = (

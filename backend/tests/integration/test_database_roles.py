@@ -9,9 +9,9 @@ from sqlalchemy import URL
 from sqlalchemy.exc import DBAPIError
 
 from src.database.migrate import prepare_schema
+from tests.support.audit import MISCOUNTED
 from tests.support.client import Api, Json, data_of
 from tests.support.databases import AS_REPLICA, Sql, environment_of, execute, settings_for
-from tests.support.load import MISCOUNTED
 from tests.support.readme import readme_code
 from tests.support.service import MAIN, running
 

@@ -15,9 +15,10 @@ from config import ConfigurationError
 from src.database.base import Base
 from src.database.migrate import prepare_schema
 from tests.support.alembic_command import alembic
+from tests.support.audit import audit
 from tests.support.client import Api
 from tests.support.databases import Sql, execute, settings_for, table_names, transaction
-from tests.support.load import Writers, audit
+from tests.support.load import Writers
 from tests.support.waiting import wait_until
 
 TABLE_NAMES = {"tasks", "task_history", "counts", "counted", "late_entries", "task_count_changes"}

@@ -13,8 +13,9 @@ from config import BACKEND
 from src.database.connection import Connection
 from src.database.statement import Statement
 from tests.drills.faults import PATIENT
+from tests.support.audit import Findings, audit
 from tests.support.databases import Sql, environment_of, settings_for
-from tests.support.load import Findings, Readers, Writers, audit
+from tests.support.load import Readers, Writers
 from tests.support.pgbouncer import PROGRAM, pgbouncer
 from tests.support.service import MAIN, free_port, running
 
