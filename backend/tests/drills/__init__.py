@@ -1,4 +1,4 @@
-"""Drills: the service under faults, attacks and the loss of machines, with eight or more callers at work.
+"""Drills: the service under faults, attacks and the loss of machines, while callers are at work.
 
 `make torture` runs torture.py, which takes the faults (faults.py), the attacks of strangers
 (attacks.py), random bytes (raw_requests.py) and the model of the contract. `make test-scale` runs

@@ -134,7 +134,8 @@ def checkout(tmp_path: Path) -> Path:
     for part in Path(sys.prefix).iterdir():
         if not part.name.startswith("installed"):
             (venv / part.name).symlink_to(part)
-    (venv / "installed").touch()
+    for stamp in ("installed", "installed-test"):
+        (venv / stamp).touch()
     return project
 
 
