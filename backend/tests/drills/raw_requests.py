@@ -12,8 +12,8 @@ _STATUS = re.compile(rb"HTTP/1\.1 (\d{3}) ")
 _TASK = "0b7e1f0a-6f0e-4c2b-9d0e-2f6a5f1c9a11"
 
 
-class RawCaller:
-    """Sends bytes to a service on this machine, each request on a connection of its own."""
+class RawRequests:
+    """Random requests to a service on this machine, each on a connection of its own."""
 
     def __init__(self, host: str, port: int, seed: int) -> None:
         self._address = (host, port)

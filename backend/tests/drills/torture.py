@@ -23,7 +23,7 @@ from tests.drills.faults import (
     step_clock,
     terminate_service,
 )
-from tests.drills.raw_requests import RawCaller
+from tests.drills.raw_requests import RawRequests
 from tests.support.clusters import cluster_dir
 from tests.support.databases import new_database, settings_for
 from tests.support.live_server import serve
@@ -48,12 +48,12 @@ def fuzz(requests: int) -> str:
         service_on(postgres.url) as service,
     ):
         process = psutil.Process(service.process.pid)
-        caller = RawCaller("127.0.0.1", service.port, seed=1)
-        caller.send(requests // 10)
+        raw = RawRequests("127.0.0.1", service.port, seed=1)
+        raw.send(requests // 10)
         before = process.memory_info().rss
-        caller.send(requests - requests // 10)
+        raw.send(requests - requests // 10)
         grown = (process.memory_info().rss - before) / 2**20
-    return f"{len(caller.server_errors)} answers of 5xx to {requests} requests; memory grew by {grown:.1f} MiB"
+    return f"{len(raw.server_errors)} answers of 5xx to {requests} requests; memory grew by {grown:.1f} MiB"
 
 
 def model(runs: int, steps: int) -> str:

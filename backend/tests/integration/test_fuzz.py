@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.drills.raw_requests import RawCaller
+from tests.drills.raw_requests import RawRequests
 from tests.support.client import Api
 from tests.support.waiting import PATIENCE_S
 
@@ -33,8 +33,8 @@ def test_the_api_is_what_its_openapi_document_says(api: Api, tmp_path: Path) -> 
 
 
 def test_no_bytes_crash_the_service(api: Api) -> None:
-    caller = RawCaller(str(api.base_url.host), api.base_url.port or 80, seed=1)
-    caller.send(1000)
-    assert caller.server_errors == []
-    assert caller.answers > 900
+    raw = RawRequests(str(api.base_url.host), api.base_url.port or 80, seed=1)
+    raw.send(1000)
+    assert raw.server_errors == []
+    assert raw.answers > 900
     assert api.list_tasks() is not None
