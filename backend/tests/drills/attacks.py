@@ -34,7 +34,7 @@ from tests.drills.probe import (
     temporary_bytes,
 )
 from tests.support.client import Api
-from tests.support.clusters import cluster_dir
+from tests.support.clusters import FSYNC_OFF, cluster_dir
 from tests.support.databases import environment_of, execute, transaction
 from tests.support.service import MAIN, Service, running
 from tests.support.waiting import PATIENCE_S, wait_until
@@ -48,7 +48,7 @@ def service_at_work(**environment: str) -> Iterator[tuple[Service, Api, URL]]:
     """Run a service and its database; yield the service, a client of it and the URL of the database."""
     with (
         cluster_dir() as data_dir,
-        EmbeddedPostgres(data_dir, {"fsync": "off"}) as postgres,
+        EmbeddedPostgres(data_dir, FSYNC_OFF) as postgres,
         running(MAIN, BACKEND, DATABASE_URL=environment_of(postgres.url), **environment) as (service, api),
     ):
         yield service, api, postgres.url
@@ -130,7 +130,7 @@ def hold_connections(port: int, number: int) -> None:
 
 def idle_connections(number: int = 5000) -> str:
     """Hold connections without a request open, to a service that may open 1,024 files."""
-    with cluster_dir() as data_dir, EmbeddedPostgres(data_dir, {"fsync": "off"}) as postgres:
+    with cluster_dir() as data_dir, EmbeddedPostgres(data_dir, FSYNC_OFF) as postgres:
         command = ["bash", "-c", 'ulimit -n 1024; exec "$@"', "-", *MAIN]
         with running(command, DATABASE_URL=environment_of(postgres.url)) as (service, api):
             task = f"/tasks/{api.create_task()['id']}"

@@ -22,14 +22,12 @@ from config import BACKEND
 from src.embedded_postgres.server import EmbeddedPostgres
 from tests.support.audit import audit
 from tests.support.client import Api
-from tests.support.clusters import cluster_dir
+from tests.support.clusters import FSYNC_OFF, cluster_dir
 from tests.support.databases import environment_of, execute, transaction
 from tests.support.load import Writers
 from tests.support.pgbouncer import pgbouncer
 from tests.support.service import MAIN, Service, running
 
-# No machine crashes here, and a killed process loses nothing that it has written: fsync would only cost time.
-SETTINGS = {"fsync": "off"}
 # The service waits as long as a busy machine may take to restart PostgreSQL.
 PATIENT = {"REPEAT_BUDGET_S": "60", "QUEUE_TIMEOUT_S": "60"}
 # How many changes must be acknowledged between one fault and the next.
@@ -49,7 +47,7 @@ class Outcome(NamedTuple):
 
 def restart_database(rounds: int, *, through_pgbouncer: bool = False) -> Outcome:
     """Crash and restart the database, as `pg_ctl restart -m immediate` does, in each round."""
-    with cluster_dir() as data_dir, EmbeddedPostgres(data_dir, SETTINGS) as postgres:
+    with cluster_dir() as data_dir, EmbeddedPostgres(data_dir, FSYNC_OFF) as postgres:
         url = postgres.url
         with pgbouncer(url) if through_pgbouncer else nullcontext(url) as front:
             with running(MAIN, BACKEND, DATABASE_URL=environment_of(front), **PATIENT) as (service, _):
@@ -67,7 +65,7 @@ def restart_database(rounds: int, *, through_pgbouncer: bool = False) -> Outcome
 
 def kill_service(rounds: int) -> Outcome:
     """Kill the service with SIGKILL in each round."""
-    with cluster_dir() as data_dir, EmbeddedPostgres(data_dir, SETTINGS) as postgres:
+    with cluster_dir() as data_dir, EmbeddedPostgres(data_dir, FSYNC_OFF) as postgres:
         outcomes = []
         for _ in range(rounds):
             with service_on(postgres.url) as service, Writers(f"http://127.0.0.1:{service.port}") as writers:
@@ -80,7 +78,7 @@ def kill_service(rounds: int) -> Outcome:
 
 def terminate_service(rounds: int) -> Outcome:
     """Stop the service with SIGTERM in each round; a connection that it breaks counts as an error."""
-    with cluster_dir() as data_dir, EmbeddedPostgres(data_dir, SETTINGS) as postgres:
+    with cluster_dir() as data_dir, EmbeddedPostgres(data_dir, FSYNC_OFF) as postgres:
         outcomes = []
         for _ in range(rounds):
             with (
@@ -114,7 +112,7 @@ def _outcome(url: URL, writers: Writers, broken: int = 0) -> Outcome:
 
 def race_for_a_task(rounds: int) -> Outcome:
     """Let 1,000 callers, 50 at a time, complete, reopen, edit and delete one task, in each round."""
-    with cluster_dir() as data_dir, EmbeddedPostgres(data_dir, SETTINGS) as postgres:
+    with cluster_dir() as data_dir, EmbeddedPostgres(data_dir, FSYNC_OFF) as postgres:
         changes = 0
         errors = 0
         with service_on(postgres.url) as service, Api(f"http://127.0.0.1:{service.port}") as api:
@@ -144,7 +142,7 @@ def race_for_a_task(rounds: int) -> Outcome:
 
 def disturb_database(rounds: int) -> Outcome:
     """Rewrite the tables and their indexes, then take every connection of the server, in each round."""
-    with cluster_dir() as data_dir, EmbeddedPostgres(data_dir, SETTINGS) as postgres:
+    with cluster_dir() as data_dir, EmbeddedPostgres(data_dir, FSYNC_OFF) as postgres:
         with (
             running(MAIN, BACKEND, DATABASE_URL=environment_of(postgres.url), **PATIENT) as (service, _),
             Writers(f"http://127.0.0.1:{service.port}") as writers,
@@ -176,7 +174,7 @@ def step_clock(rounds: int) -> Outcome:
         with ExitStack() as stack:
             # Only the server's clock.
             with patch.dict(os.environ, faked):
-                postgres = stack.enter_context(EmbeddedPostgres(data_dir, SETTINGS))
+                postgres = stack.enter_context(EmbeddedPostgres(data_dir, FSYNC_OFF))
             with service_on(postgres.url) as service, Writers(f"http://127.0.0.1:{service.port}") as writers:
                 for turn in range(rounds):
                     step.write_text(("+10m", "-10m")[turn % 2])

@@ -13,7 +13,6 @@ from src.database.migrate import prepare_schema
 from src.embedded_postgres.server import NOT_DURABLE, EmbeddedPostgres
 from tests.drills.attacks import ATTACKS
 from tests.drills.faults import (
-    SETTINGS,
     Outcome,
     disturb_database,
     kill_service,
@@ -24,7 +23,7 @@ from tests.drills.faults import (
     terminate_service,
 )
 from tests.drills.raw_requests import RawRequests
-from tests.support.clusters import cluster_dir
+from tests.support.clusters import FSYNC_OFF, cluster_dir
 from tests.support.databases import new_database, settings_for
 from tests.support.live_server import serve
 from tests.support.model import hold_to_model
@@ -44,7 +43,7 @@ def fuzz(requests: int) -> str:
     """Send raw requests, and say how much the service's memory grew after the first tenth of them."""
     with (
         cluster_dir() as data_dir,
-        EmbeddedPostgres(data_dir, SETTINGS) as postgres,
+        EmbeddedPostgres(data_dir, FSYNC_OFF) as postgres,
         service_on(postgres.url) as service,
     ):
         process = psutil.Process(service.process.pid)

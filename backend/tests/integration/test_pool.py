@@ -15,9 +15,9 @@ from src.database.database import Database
 from src.embedded_postgres.server import EmbeddedPostgres
 from src.exceptions.errors import DatabaseUnavailable
 from src.services.task_service import TaskService
-from tests.drills import faults
+from tests.drills.faults import PATIENT
 from tests.support.client import Api, data_of, error_of
-from tests.support.clusters import cluster_dir
+from tests.support.clusters import FSYNC_OFF, cluster_dir
 from tests.support.databases import WAITING_FOR_A_LOCK, Sql, environment_of, settings_for, transaction
 from tests.support.service import MAIN, running
 from tests.support.waiting import PATIENCE_S, wait_until
@@ -51,8 +51,8 @@ def test_sixty_callers_wait_out_a_restart_and_all_get_an_answer() -> None:
     """The database is away for a moment, and has fewer connections than there are callers."""
     with (
         cluster_dir() as data_dir,
-        EmbeddedPostgres(data_dir, faults.SETTINGS) as postgres,
-        running(MAIN, BACKEND, DATABASE_URL=environment_of(postgres.url), **faults.PATIENT) as (service, api),
+        EmbeddedPostgres(data_dir, FSYNC_OFF) as postgres,
+        running(MAIN, BACKEND, DATABASE_URL=environment_of(postgres.url), **PATIENT) as (service, api),
     ):
         api.create_task()
         os.kill(postgres.pid, signal.SIGQUIT)

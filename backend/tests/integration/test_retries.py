@@ -20,9 +20,8 @@ from config import BACKEND
 from src.database.database import Database
 from src.embedded_postgres.server import EmbeddedPostgres
 from src.services.task_service import TaskService
-from tests.drills import faults
 from tests.support.client import Api, error_of
-from tests.support.clusters import cluster_dir
+from tests.support.clusters import FSYNC_OFF, cluster_dir
 from tests.support.databases import Sql, environment_of, execute, settings_for
 from tests.support.proxy import Proxy
 from tests.support.service import MAIN, free_port, running
@@ -156,7 +155,7 @@ async def test_a_write_that_reached_a_read_only_server_is_retried_on_a_new_conne
 def test_a_retry_acknowledges_no_change_that_the_synchronous_replica_lacks() -> None:
     """A plain read does not wait for a synchronous replica: it would see what only the primary has committed."""
     limits = {"STATEMENT_TIMEOUT_S": "1", "NETWORK_TIMEOUT_S": "2"}
-    with cluster_dir() as data_dir, EmbeddedPostgres(data_dir, faults.SETTINGS) as postgres:
+    with cluster_dir() as data_dir, EmbeddedPostgres(data_dir, FSYNC_OFF) as postgres:
         url = postgres.url
         with running(MAIN, BACKEND, DATABASE_URL=environment_of(url), **limits) as (_, api):
             execute(url, "ALTER SYSTEM SET synchronous_standby_names = '*'")

@@ -12,9 +12,8 @@ from src.database.database import Database
 from src.embedded_postgres.server import EmbeddedPostgres
 from src.exceptions.errors import DatabaseUnavailable
 from src.services.task_service import TaskService
-from tests.drills import faults
 from tests.support.client import Api, data_of, error_of
-from tests.support.clusters import cluster_dir
+from tests.support.clusters import FSYNC_OFF, cluster_dir
 from tests.support.databases import Sql, environment_of, settings_for, transaction
 from tests.support.proxy import Proxy
 from tests.support.service import MAIN, Service, free_port
@@ -23,11 +22,11 @@ from tests.support.waiting import PATIENCE_S, wait_until
 
 def test_the_start_waits_for_the_database_and_says_so() -> None:
     with cluster_dir() as data_dir:
-        with EmbeddedPostgres(data_dir, faults.SETTINGS) as postgres:
+        with EmbeddedPostgres(data_dir, FSYNC_OFF) as postgres:
             url = environment_of(postgres.url)
         service = Service(MAIN, DATABASE_URL=url, START_TIMEOUT_S=str(PATIENCE_S))
         service.wait_for("Waiting for the database")
-        with EmbeddedPostgres(data_dir, faults.SETTINGS):
+        with EmbeddedPostgres(data_dir, FSYNC_OFF):
             service.wait_until_up().close()
             assert service.stop() == 0
 

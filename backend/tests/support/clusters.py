@@ -12,6 +12,10 @@ from pathlib import Path
 
 from src.embedded_postgres.server import NOT_DURABLE, EmbeddedPostgres
 
+# For tests that kill processes but no machine: a killed process loses nothing that it has written, so
+# fsync would only cost time.
+FSYNC_OFF = {"fsync": "off"}
+
 
 @contextmanager
 def memory_dir() -> Iterator[Path]:
