@@ -14,7 +14,8 @@ from benchmarks.load import Answers, Work, is_named, run_statements, send_reques
 from benchmarks.report import console, machine, number, progress, ratio, spread, table
 from benchmarks.sides import ASYNCPG, FLOOR, SERVICE, TEXTBOOK, Side, serve
 from benchmarks.works import COMPLETE, FEW_TASKS, GET, LIST, POST, PUT, WORKS, statements_of_service
-from tests.conftest import execute, memory_dir
+from tests.support.clusters import memory_dir
+from tests.support.databases import execute
 from tests.support.proxy import Proxy
 from tests.support.service import MAIN, running
 

@@ -13,7 +13,7 @@ from sqlalchemy import URL
 from benchmarks.load import TASK_ID
 from src.database.migrate import prepare_schema
 from src.embedded_postgres.server import EmbeddedPostgres
-from tests.conftest import AS_REPLICA, execute, settings_for
+from tests.support.databases import AS_REPLICA, execute, settings_for
 
 TASKS_AT_A_TIME = 10_000
 

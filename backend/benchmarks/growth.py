@@ -23,7 +23,7 @@ from src.database.connection import connect_arguments
 from src.embedded_postgres.programs import programs_for
 from src.services.history_page import page_of_history
 from src.services.task_list import ALL_TASKS
-from tests.conftest import settings_for
+from tests.support.databases import settings_for
 
 # How much smaller the short history is.
 FRACTION = 1000

@@ -18,7 +18,7 @@ from sqlalchemy import URL
 from src.database.connection import connect_arguments
 from src.database.statement import Statement
 from src.embedded_postgres.programs import programs_for
-from tests.conftest import settings_for
+from tests.support.databases import settings_for
 
 SCRIPT = Path(__file__).with_name("request.lua")
 TASK_ID = "('00000000-0000-4000-8000-' || lpad(({})::text, 12, '0'))::uuid"

@@ -9,7 +9,7 @@ from benchmarks.load import Answers, Work, send_requests
 from benchmarks.report import console, number, table
 from benchmarks.sides import SERVICE, serve
 from benchmarks.works import COMPLETE, GET, PAGE_1, POST, PUT, STATS
-from tests.conftest import transaction
+from tests.support.databases import transaction
 
 # Every fourth completion changes nothing, because half of the tasks are complete at first.
 WRITERS = {POST: 2, PUT: 3, COMPLETE: 3}

@@ -1,4 +1,7 @@
-"""A real browser: Debian's Chromium, driven by Playwright."""
+"""A real browser: Debian's Chromium, driven by Playwright.
+
+The test modules need Playwright and skip themselves if it is not installed. This file loads in any case.
+"""
 
 import os
 import shutil
@@ -7,15 +10,18 @@ from collections.abc import Iterator
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, BrowserContext, Page
 
 from tests.support.waiting import PATIENCE_S
 
 CHROMIUM = shutil.which("chromium")
 
-# The page that plays the SPA, as its origins. Chromium is told where to find them, so that no port
+# The origin of the frontend, and of a stranger. Chromium resolves both to the server below, so no port
 # of this machine has to be free.
 SPA = "http://localhost:3000"
 STRANGER = "http://localhost:3001"
@@ -30,7 +36,7 @@ class QuietHandler(SimpleHTTPRequestHandler):
 
 @pytest.fixture(scope="module")
 def spa_port() -> Iterator[int]:
-    """Serve the page that plays the SPA, and tell the port."""
+    """Serve the page that stands in for the frontend, and yield the port."""
     handler = partial(QuietHandler, directory=str(Path(__file__).parent / "spa"))
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever).start()
@@ -40,15 +46,16 @@ def spa_port() -> Iterator[int]:
             server.shutdown()
 
 
-# For a module and no longer: Playwright keeps an event loop running, and other tests start their own.
+# Not for the session: Playwright keeps an event loop running, and tests of other modules start their own.
 @pytest.fixture(scope="module")
-def browser(spa_port: int) -> Iterator[Browser]:
+def browser(spa_port: int) -> Iterator["Browser"]:
+    sync_api = pytest.importorskip("playwright.sync_api")
     if CHROMIUM is None:
         pytest.skip("needs a browser (apt-get install chromium)")
     to_spa = [f"MAP {origin.removeprefix('http://')} 127.0.0.1:{spa_port}" for origin in (SPA, STRANGER)]
     arguments = ["--disable-background-networking", f"--host-resolver-rules={','.join(to_spa)}"]
-    expect.set_options(timeout=PATIENCE_S * 1000)
-    with sync_playwright() as playwright:
+    sync_api.expect.set_options(timeout=PATIENCE_S * 1000)
+    with sync_api.sync_playwright() as playwright:
         browser = playwright.chromium.launch(
             executable_path=CHROMIUM, args=arguments, chromium_sandbox=os.geteuid() != 0, timeout=PATIENCE_S * 1000
         )
@@ -57,13 +64,13 @@ def browser(spa_port: int) -> Iterator[Browser]:
 
 
 @pytest.fixture
-def context(browser: Browser) -> Iterator[BrowserContext]:
-    """A browser without a past."""
+def context(browser: "Browser") -> Iterator["BrowserContext"]:
+    """A browser profile without cookies, cache or history."""
     with browser.new_context() as context:
         context.set_default_timeout(PATIENCE_S * 1000)
         yield context
 
 
 @pytest.fixture
-def page(context: BrowserContext) -> Page:
+def page(context: "BrowserContext") -> "Page":
     return context.new_page()

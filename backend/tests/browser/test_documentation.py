@@ -4,27 +4,31 @@ import json
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Page, Request, expect
 from sqlalchemy import URL
 
 from main import create_app
 from src.database.database import Database
-from tests.conftest import serve, settings_for
 from tests.support.client import Json
+from tests.support.databases import settings_for
+from tests.support.live_server import serve
+
+pytest.importorskip("playwright", reason="needs playwright: pip install -r requirements-test.txt")
+
+from playwright.sync_api import Page, Request, expect
 
 API_KEY = "a-key-of-the-documentation-tests"
 
 
 @pytest.fixture
 def address(database_url: URL) -> Iterator[str]:
-    """Where a service that asks for a key is served."""
+    """The address of a service that asks for a key."""
     with serve(create_app(settings_for(database_url, api_key=API_KEY))) as (_, address):
         yield address
 
 
 @pytest.fixture
 def page(page: Page, address: str) -> Iterator[Page]:
-    """A page that must ask nobody but the service, and meet no error."""
+    """A page that must request nothing from other hosts, and raise no error."""
     elsewhere: list[str] = []
     errors: list[str] = []
 
@@ -32,12 +36,12 @@ def page(page: Page, address: str) -> Iterator[Page]:
         if not request.url.startswith((address, "data:", "blob:")):
             elsewhere.append(request.url)
 
-    def forget_what_the_policy_kept_in(request: Request) -> None:
+    def forget_requests_that_the_policy_blocked(request: Request) -> None:
         if request.failure == "csp":
             elsewhere.remove(request.url)
 
     page.on("request", note)
-    page.on("requestfailed", forget_what_the_policy_kept_in)
+    page.on("requestfailed", forget_requests_that_the_policy_blocked)
     page.on("pageerror", lambda error: errors.append(str(error)))
     yield page
     assert elsewhere == []

@@ -1,20 +1,23 @@
-"""The frontend, a page of another origin: what the browser lets its script read."""
+"""A frontend on another origin: what the browser lets its script read."""
 
 from collections.abc import Callable
 from functools import partial
 
 import pytest
 from fastapi import FastAPI
-from playwright.sync_api import Error, Page, expect
 from prometheus_client import REGISTRY
 from sqlalchemy import make_url
 
 from src.database.database import Database
 from tests.browser.conftest import SPA, STRANGER
-from tests.conftest import Sql, settings_for
 from tests.support.client import Api, Json
+from tests.support.databases import Sql, settings_for
 from tests.support.service import free_port
 from tests.support.waiting import wait_until
+
+pytest.importorskip("playwright", reason="needs playwright: pip install -r requirements-test.txt")
+
+from playwright.sync_api import Error, Page, expect
 
 Call = Callable[..., Json]
 
@@ -31,7 +34,7 @@ def call(spa: Page, api: Api) -> Call:
     return lambda path, *request: spa.evaluate("request => call(...request)", [str(api.base_url.join(path)), *request])
 
 
-def test_a_task_lives_its_life(spa: Page, call: Call) -> None:
+def test_the_script_creates_edits_completes_and_deletes_a_task(spa: Page, call: Call) -> None:
     toast = spa.locator("#toast")
 
     created = call("/tasks", "POST", '{"title": "Buy"}')
@@ -49,7 +52,7 @@ def test_a_task_lives_its_life(spa: Page, call: Call) -> None:
     assert call("/history")["answer"]["data"]["pagination"]["total_count"] == 5
 
 
-def test_the_script_reads_the_headers_that_are_for_it(call: Call, api: Api) -> None:
+def test_the_script_reads_the_exposed_headers(call: Call, api: Api) -> None:
     for _ in range(2):
         api.create_task()
 
@@ -69,7 +72,7 @@ def test_the_script_reads_the_headers_that_are_for_it(call: Call, api: Api) -> N
         (["/tasks", "POST", " " * 65_537], 413, "The request body is too large"),
     ],
 )
-def test_the_script_reads_what_it_did_wrong(
+def test_the_script_reads_why_its_request_was_refused(
     spa: Page, call: Call, request_: list[str], status: int, sentence: str
 ) -> None:
     seen = call(*request_)
@@ -79,7 +82,7 @@ def test_the_script_reads_what_it_did_wrong(
     expect(spa.locator("#toast")).to_have_text(sentence)
 
 
-def test_the_script_reads_of_a_crash(call: Call, sql: Sql) -> None:
+def test_the_script_reads_the_error_of_a_crash(call: Call, sql: Sql) -> None:
     sql("ALTER TABLE tasks RENAME TO elsewhere; CREATE VIEW tasks AS SELECT * FROM elsewhere WHERE 1 / 0 = 1")
     seen = call("/tasks")
     assert (seen["status"], seen["answer"]["error"]) == (500, "Something went wrong on our side")
@@ -94,7 +97,7 @@ def test_the_script_reads_when_to_try_again(call: Call, live_app: tuple[FastAPI,
     assert int(seen["exposed"]["retry-after"]) >= 1
 
 
-def test_a_page_of_another_origin_cannot_read_even_what_the_browser_asks_for(page: Page, api: Api) -> None:
+def test_a_page_of_another_origin_cannot_read_an_answer_although_the_service_sent_it(page: Page, api: Api) -> None:
     api.create_task()
     page.goto(STRANGER)
     labels = {"http_request_method": "GET", "http_route": "/tasks", "http_response_status_code": "200"}
@@ -102,7 +105,7 @@ def test_a_page_of_another_origin_cannot_read_even_what_the_browser_asks_for(pag
     before = served() or 0
     with pytest.raises(Error, match="Failed to fetch"):
         page.evaluate("url => fetch(url)", str(api.base_url.join("/tasks")))
-    # It is counted once the answer is on its way.
+    # The service counts a request after it has sent the answer.
     wait_until(lambda: served() == before + 1)
 
 

@@ -1,4 +1,4 @@
-"""What holds on every path and method: the envelope, CORS, HEAD, both prefixes, failures."""
+"""Every path and method: the envelope, CORS, HEAD, both prefixes, failures."""
 
 import socket
 from collections.abc import Iterator
@@ -10,8 +10,8 @@ from fastapi import FastAPI
 from sqlalchemy import make_url
 
 from src.database.database import Database
-from tests.conftest import Sql, settings_for
 from tests.support.client import Api, data_of, error_of
+from tests.support.databases import Sql, settings_for
 
 ORIGIN = "http://localhost:3000"
 TASK = "/tasks/0b7e1f0a-6f0e-4c2b-9d0e-2f6a5f1c9a11"
@@ -51,7 +51,7 @@ def test_a_trailing_slash_changes_nothing(api: Api, path: str) -> None:
     assert answer.text == api.get(path.replace("/?", "?").removesuffix("/")).text
 
 
-def test_a_task_is_changed_with_a_trailing_slash_too(api: Api) -> None:
+def test_a_task_can_be_changed_with_a_trailing_slash(api: Api) -> None:
     task = data_of(api.post("/tasks/", json={"title": "x"}), 201, "TASK_CREATED")
     path = f"/tasks/{task['id']}/"
     data_of(api.put(path, json={"title": "y"}), popup="TASK_UPDATED")
@@ -78,7 +78,7 @@ def test_an_unknown_path_is_not_found(api: Api, path: str) -> None:
         ("OPTIONS", "/health", "GET, HEAD"),
     ],
 )
-def test_a_wrong_method_is_refused_with_all_that_are_allowed(
+def test_a_wrong_method_is_refused_with_the_allowed_ones(
     api: Api, prefix: str, method: str, path: str, allow: str
 ) -> None:
     response = api.request(method, prefix + path)
@@ -129,7 +129,7 @@ def test_a_body_of_64_kib_is_read(api: Api) -> None:
     data_of(api.post("/tasks", content=body, headers={"Content-Type": "application/json"}), 201, "TASK_CREATED")
 
 
-def test_a_crash_is_a_500_without_a_word_of_internals(api: Api, sql: Sql) -> None:
+def test_a_crash_answers_500_without_internals(api: Api, sql: Sql) -> None:
     sql("ALTER TABLE tasks RENAME TO elsewhere; CREATE VIEW tasks AS SELECT * FROM elsewhere WHERE 1 / 0 = 1")
 
     response = api.get("/tasks", headers={"Origin": ORIGIN})

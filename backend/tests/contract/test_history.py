@@ -186,10 +186,8 @@ def test_links_lead_through_the_whole_log(api: Api, entries: list[dict[str, Any]
 
 
 @pytest.mark.parametrize("cursor", ["0" * 48, "f" * 48])
-def test_a_cursor_at_the_ends_of_time_is_a_place_in_the_log(
-    api: Api, entries: list[dict[str, Any]], cursor: str
-) -> None:
-    """Nothing is older than the first moment, and everything than the last."""
+def test_a_cursor_may_point_to_the_ends_of_time(api: Api, entries: list[dict[str, Any]], cursor: str) -> None:
+    """Nothing is older than the first moment; everything is older than the last."""
     older = entries[:10] if cursor[0] == "f" else []
     history = api.history(cursor=cursor)
     assert history["items"] == older
@@ -206,12 +204,12 @@ def test_links_keep_the_filters(api: Api, entries: list[dict[str, Any]]) -> None
         assert [entry for page in pages for entry in page["items"]] == api.history(limit=100, **filters)["items"]
 
 
-def test_a_link_leads_on_although_entries_are_added(api: Api, entries: list[dict[str, Any]]) -> None:
+def test_a_link_skips_and_repeats_nothing_when_entries_are_added(api: Api, entries: list[dict[str, Any]]) -> None:
     response = api.get("/history", params={"page": 2, "limit": 5})
     api.create_task()
     following = data_of(api.get(response.links["next"]["url"]))
     assert following["items"] == entries[10:15]
-    # The new entry lies before the page, and so moves it on.
+    # The new entry comes first, and moves every page by one.
     assert list(following["pagination"].values()) == [26, 6, 3, 5, True, True]
 
 

@@ -15,7 +15,7 @@ from tests.support.client import Api
 
 FAILURES = {"401", "500", "503"}
 
-# Each operation's id, its envelope, and what it answers with.
+# The id of each operation, its envelope and its status codes.
 OPERATIONS = {
     ("get", "/tasks"): ("list_tasks", "TasksListed", {"200", "400", *FAILURES}),
     ("post", "/tasks"): ("create_task", "TaskCreated", {"201", "400", "413", "415", *FAILURES}),
@@ -60,7 +60,7 @@ def test_an_envelope_names_its_data_and_its_popup(document: Any) -> None:
     assert properties["popup"]["const"] == "TASK_CREATED"
 
 
-def test_no_operation_claims_to_answer_422(document: Any) -> None:
+def test_no_operation_documents_422(document: Any) -> None:
     assert "422" not in str(document)
     assert "HTTPValidationError" not in document["components"]["schemas"]
 
@@ -72,7 +72,7 @@ def test_the_bounds_of_the_input_are_stated(document: Any) -> None:
     assert (parameters["limit"]["minimum"], parameters["limit"]["maximum"]) == (1, 100)
 
 
-def test_a_parameter_that_may_be_left_out_is_never_null(document: Any) -> None:
+def test_an_optional_parameter_is_never_null(document: Any) -> None:
     for operations in document["paths"].values():
         for operation in operations.values():
             for parameter in operation.get("parameters", []):
@@ -113,7 +113,7 @@ def test_every_example_has_all_that_its_schema_requires(document: Any) -> None:
             assert set(schemas[name].get("required", [])) <= set(example) <= set(schemas[name]["properties"])
 
 
-def test_every_success_shows_an_answer_as_the_wire_has_it(document: Any) -> None:
+def test_every_success_has_an_example_exactly_as_on_the_wire(document: Any) -> None:
     envelopes = {each.__name__: each for each in all_subclasses(Success)}
     for (method, path), (_, name, _) in OPERATIONS.items():
         responses = document["paths"][path][method]["responses"]
@@ -122,12 +122,12 @@ def test_every_success_shows_an_answer_as_the_wire_has_it(document: Any) -> None
             for status_code, response in responses.items()
             if status_code.startswith("2")
         ]
-        # Its own schema writes the same, key for key.
+        # The schema of the example serialises it to the same bytes.
         written = envelopes[name].model_validate_json(json.dumps(sample)).model_dump_json()
         assert written == json.dumps(sample, separators=(",", ":"))
 
 
-def test_the_tasks_that_are_shown_are_believable() -> None:
+def test_the_example_tasks_are_consistent() -> None:
     created, completed = SAMPLES["TaskCreated"]["data"], SAMPLES["TaskCompleted"]["data"]
     assert not created["is_completed"]
     assert created["created_at"] == created["updated_at"]
@@ -139,7 +139,7 @@ def all_subclasses(model: type[BaseModel]) -> list[type[BaseModel]]:
     return [each for child in model.__subclasses__() for each in (child, *all_subclasses(child))]
 
 
-def test_every_failure_shows_a_sentence(document: Any) -> None:
+def test_every_failure_has_an_example_with_a_sentence(document: Any) -> None:
     for operations in document["paths"].values():
         for operation in operations.values():
             for status_code, response in operation["responses"].items():
@@ -149,7 +149,7 @@ def test_every_failure_shows_a_sentence(document: Any) -> None:
                     assert example["value"]["error"]
 
 
-def test_times_are_marked_as_such(document: Any) -> None:
+def test_times_have_the_format_date_time(document: Any) -> None:
     schemas = document["components"]["schemas"]
     assert schemas["TaskResponse"]["properties"]["created_at"]["format"] == "date-time"
     assert schemas["WeeklyStats"]["properties"]["week_end"]["format"] == "date-time"

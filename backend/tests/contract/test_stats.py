@@ -2,8 +2,8 @@
 
 from datetime import UTC, datetime, timedelta
 
-from tests.conftest import Sql
 from tests.support.client import Api
+from tests.support.databases import Sql
 
 COUNTS = [
     "tasks_created_this_week",
@@ -51,7 +51,7 @@ def test_tasks_are_counted_as_they_are_created_and_completed(api: Api) -> None:
     assert counts(api) == [3, 1, 1, 2, 3]
 
 
-def test_deleted_tasks_count_nowhere(api: Api) -> None:
+def test_deleted_tasks_are_not_counted(api: Api) -> None:
     tasks = [api.create_task() for _ in range(3)]
     api.complete_task(tasks[0]["id"])
     api.delete_task(tasks[0]["id"])

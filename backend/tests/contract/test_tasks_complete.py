@@ -58,7 +58,7 @@ def test_reopening_again_changes_and_records_nothing(api: Api) -> None:
     assert actions(api, task["id"]) == ["CREATED"]
 
 
-def test_a_task_completed_anew_gets_a_new_time(api: Api) -> None:
+def test_a_task_completed_a_second_time_gets_a_new_time(api: Api) -> None:
     first = api.complete_task(api.create_task()["id"])
     api.reopen_task(first["id"])
 

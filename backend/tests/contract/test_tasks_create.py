@@ -8,8 +8,8 @@ from uuid import UUID
 import httpx
 import pytest
 
-from tests.conftest import Sql
 from tests.support.client import Api, data_of, error_of
+from tests.support.databases import Sql
 
 RFC3339_UTC = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z")
 
@@ -131,7 +131,7 @@ def post_raw(api: Api, body: str) -> httpx.Response:
     return api.post("/tasks", content=body, headers={"Content-Type": "application/json"})
 
 
-def test_a_hostile_field_name_is_cut_and_made_printable(api: Api) -> None:
+def test_the_error_shortens_and_escapes_a_hostile_field_name(api: Api) -> None:
     error = error_of(post_raw(api, json.dumps({"title": "x", "\u202e" + "y" * 10_000: 1})), 400)
     assert error.startswith("'\\u202eyyy")
     assert error.endswith("yyy': is not a known field")
@@ -142,7 +142,7 @@ def test_a_field_name_with_a_lone_surrogate_is_refused(api: Api) -> None:
     assert error_of(post_raw(api, '{"title": "x", "\\ud800": 1}'), 400) == "body: must not contain lone surrogates"
 
 
-def test_of_many_problems_the_first_are_named(api: Api) -> None:
+def test_the_error_names_only_the_first_of_many_problems(api: Api) -> None:
     error = error_of(post_raw(api, json.dumps({f"field{number}": 1 for number in range(100)})), 400)
     assert error.startswith("title: is required; field0: is not a known field")
     assert len(error) < 200

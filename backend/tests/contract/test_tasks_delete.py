@@ -26,7 +26,7 @@ def test_the_history_of_a_deleted_task_stays(api: Api) -> None:
     assert last["timestamp"] > task["updated_at"]
 
 
-def test_a_task_is_deleted_once(api: Api) -> None:
+def test_a_second_deletion_is_not_found(api: Api) -> None:
     task = api.create_task()
     api.delete_task(task["id"])
 

@@ -5,8 +5,8 @@ from uuid import uuid4
 
 import pytest
 
-from tests.conftest import Sql
 from tests.support.client import Api, data_of, error_of
+from tests.support.databases import Sql
 
 
 def test_there_are_no_tasks_at_first(api: Api) -> None:
@@ -64,7 +64,7 @@ def test_unknown_query_parameters_are_ignored(api: Api) -> None:
 
 @pytest.fixture
 def tasks(api: Api, sql: Sql) -> list[Any]:
-    """Eleven tasks as they are listed: of some moments in both parts of the list, three of one moment each."""
+    """Eleven tasks in the order of the list. Several in each half, incomplete and complete, share a moment."""
     sql(
         "INSERT INTO tasks SELECT gen_random_uuid(), 'Task', NULL, number % 2 = 0, at, at,"
         " CASE WHEN number % 2 = 0 THEN at END FROM generate_series(1, 11) AS number,"
@@ -92,9 +92,9 @@ def test_tasks_are_filtered_by_completeness(api: Api, tasks: list[Any]) -> None:
         assert listed == [task for task in tasks if task["is_completed"] == is_completed]
 
 
-def test_a_link_leads_on_although_the_list_changes(api: Api, tasks: list[Any]) -> None:
+def test_a_link_skips_and_repeats_nothing_when_the_list_changes(api: Api, tasks: list[Any]) -> None:
     first_page = api.get("/tasks?limit=2")
-    # The page's last task moves to the other part of the list, a new one comes before, the next one goes.
+    # The last task of the page moves to the other half of the list, a new task comes first, the next task is deleted.
     api.complete_task(tasks[1]["id"])
     api.create_task()
     api.delete_task(tasks[2]["id"])
@@ -117,7 +117,7 @@ def test_a_link_is_a_path_of_the_same_version(api: Api, tasks: list[Any]) -> Non
     assert "link" not in api.get("/tasks?limit=100").headers
 
 
-def test_a_cursor_into_the_other_part_of_the_list_leads_there(api: Api, tasks: list[Any]) -> None:
+def test_a_cursor_combines_with_the_filter_by_completeness(api: Api, tasks: list[Any]) -> None:
     incomplete = [task for task in tasks if not task["is_completed"]]
     complete = [task for task in tasks if task["is_completed"]]
     cursor = api.get(f"/tasks?limit={len(incomplete)}").links["next"]["url"].partition("cursor=")[2]

@@ -69,7 +69,7 @@ def test_an_empty_description_is_a_change_from_none(api: Api) -> None:
 
 
 @pytest.mark.parametrize("fields", [{"title": "Buy"}, {"description": "Milk"}, {"title": "Buy", "description": "Milk"}])
-def test_setting_what_is_so_already_changes_and_records_nothing(api: Api, fields: dict[str, str]) -> None:
+def test_an_edit_without_a_difference_changes_and_records_nothing(api: Api, fields: dict[str, str]) -> None:
     task = api.create_task(title="Buy", description="Milk")
 
     assert api.update_task(task["id"], **fields) == task
@@ -120,7 +120,7 @@ def test_a_malformed_id_is_refused(api: Api) -> None:
     assert error_of(api.put("/tasks/42", json={"title": "x"}), 400).startswith("task_id: must be a UUID")
 
 
-def test_a_whole_task_is_refused_with_what_to_do_instead(api: Api) -> None:
+def test_a_whole_task_is_refused_with_the_rule_for_each_read_only_field(api: Api) -> None:
     task = api.create_task()
     assert error_of(api.put(f"/tasks/{task['id']}", json={**task, "title": "Other"}), 400) == (
         "id: is read-only; is_completed: is changed by PATCH /tasks/{id}/complete or /incomplete;"

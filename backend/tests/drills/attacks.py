@@ -1,7 +1,7 @@
-"""What strangers may do to a service that is at work, and what its callers notice: a part of `make torture`.
+"""Attacks by strangers on a service at work, and what its callers notice: a part of `make torture`.
 
-Each function attacks a service with its default settings, and returns one line on what that did. The
-durations compare one run's attack with its own quiet time before, on one machine.
+Each function attacks a service with its default settings, and returns one line of results. The
+latencies compare the time under attack with a quiet time just before it, on the same machine.
 """
 
 import asyncio
@@ -10,15 +10,12 @@ import resource
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from functools import partial
 from itertools import chain, cycle, repeat
 from multiprocessing import Process
-from pathlib import Path
-from statistics import quantiles
-from typing import NamedTuple
 
 import httpx
 import psutil
@@ -26,62 +23,32 @@ from sqlalchemy import URL
 
 from config import BACKEND
 from src.embedded_postgres.server import EmbeddedPostgres
-from tests.conftest import cluster_dir, execute, transaction
+from tests.drills.probe import (
+    MEGABYTE,
+    Call,
+    Probe,
+    create_task,
+    fresh_health,
+    get,
+    memory_mib,
+    temporary_bytes,
+)
 from tests.support.client import Api
-from tests.support.load import Callers
-from tests.support.service import MAIN, Service, environment_of, running
+from tests.support.clusters import FSYNC_OFF, cluster_dir
+from tests.support.databases import environment_of, execute, transaction
+from tests.support.service import MAIN, Service, running
 from tests.support.waiting import PATIENCE_S, wait_until
 
-MEGABYTE = 2**20
 KEY = "a-key-for-the-attacks"
 QUIET_S = 10.0
 
 
-Call = Callable[[httpx.Client], httpx.Response]
-
-
-class Latencies(NamedTuple):
-    """The median and the 99th percentile of some answers, in milliseconds."""
-
-    p50: float
-    p99: float
-
-
-class Probe(Callers):
-    """Callers who each ask for one of `calls` again and again, 20 ms apart, and note how long an answer takes."""
-
-    def __init__(self, address: str, calls: Mapping[str, Call]) -> None:
-        super().__init__(address, len(calls), self._ask)
-        self._calls = list(calls.items())
-        self._seconds: dict[str, list[float]] = {name: [] for name in calls}
-
-    def latencies(self, name: str) -> Latencies:
-        """Return those since the last time."""
-        seconds, self._seconds[name] = self._seconds[name], []
-        cuts = quantiles(seconds, n=100)
-        return Latencies(cuts[49] * 1000, cuts[98] * 1000)
-
-    def _ask(self, number: int) -> None:
-        name, call = self._calls[number]
-        with httpx.Client(base_url=self._address, timeout=PATIENCE_S) as client:
-            while not self._stop.wait(0.02):
-                started = time.monotonic()
-                try:
-                    response = call(client)
-                except httpx.TransportError as error:
-                    self.errors.append(f"{name}: {error!r}")
-                    continue
-                self._seconds[name].append(time.monotonic() - started)
-                if not response.is_success:
-                    self.errors.append(f"{name}: {response.status_code} {response.text}")
-
-
 @contextmanager
 def service_at_work(**environment: str) -> Iterator[tuple[Service, Api, URL]]:
-    """Run a service and its database, and yield both."""
+    """Run a service and its database; yield the service, a client of it and the URL of the database."""
     with (
         cluster_dir() as data_dir,
-        EmbeddedPostgres(data_dir, {"fsync": "off"}) as postgres,
+        EmbeddedPostgres(data_dir, FSYNC_OFF) as postgres,
         running(MAIN, BACKEND, DATABASE_URL=environment_of(postgres.url), **environment) as (service, api),
     ):
         yield service, api, postgres.url
@@ -89,7 +56,7 @@ def service_at_work(**environment: str) -> Iterator[tuple[Service, Api, URL]]:
 
 @contextmanager
 def by_another_process(attack: Callable[[], None]) -> Iterator[None]:
-    """Let a process of its own attack, so that its work takes no time of the probes', until the block is left."""
+    """Attack from another process, which takes no time from the probes, until the block ends."""
     attacker = Process(target=attack)
     attacker.start()
     try:
@@ -99,24 +66,9 @@ def by_another_process(attack: Callable[[], None]) -> Iterator[None]:
         attacker.join()
 
 
-def get(path: str, client: httpx.Client) -> httpx.Response:
-    """Read what is at `path`."""
-    return client.get(path)
-
-
-def create_task(client: httpx.Client) -> httpx.Response:
-    """Create a task."""
-    return client.post("/tasks", json={"title": "New"})
-
-
-def memory_mib(service: Service) -> float:
-    """Return how much memory the service has."""
-    return float(psutil.Process(service.process.pid).memory_info().rss) / MEGABYTE
-
-
 POST = b"POST /tasks HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
 CHUNKED = POST + b"Transfer-Encoding: chunked\r\n\r\n10\r\n" + b'{"title": "Buy"}\r\n0\r\n'
-# How each begins, and what follows for ever.
+# The beginning of each flood, and what then repeats without end.
 FLOODS = [
     (b"GET /health HTTP/1.1\r\n", b"A: b\r\n" * 10_000),
     (b"GET /health HTTP/1.1\r\nA: ", b"b" * 65_536),
@@ -127,7 +79,7 @@ FLOODS = [
 
 
 def flood(port: int, megabytes: int) -> None:
-    """Send so much in all, in connections of every kind, each for as long as the service takes it."""
+    """Send `megabytes` in all, over connections of every kind, each until the service closes it."""
     left = megabytes * MEGABYTE
     for beginning, more in cycle(FLOODS):
         with suppress(OSError), socket.create_connection(("127.0.0.1", port), PATIENCE_S) as stranger:
@@ -141,7 +93,7 @@ def flood(port: int, megabytes: int) -> None:
 
 
 def floods(megabytes: int = 200) -> str:
-    """Floods of headers, trailers and bodies, with and without a key."""
+    """Flood the service with headers, trailers and bodies, with and without API_KEY."""
     lines = []
     for environment in ({}, {"API_KEY": KEY}):
         with service_at_work(**environment) as (service, _, _):
@@ -164,7 +116,7 @@ def floods(megabytes: int = 200) -> str:
 
 
 def hold_connections(port: int, number: int) -> None:
-    """Open connections that send nothing, or half a request, and keep them."""
+    """Open connections that send nothing or half a request, and keep them open."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     held = []
@@ -177,8 +129,8 @@ def hold_connections(port: int, number: int) -> None:
 
 
 def idle_connections(number: int = 5000) -> str:
-    """Connections without a request, for a process that may open 1,024 files."""
-    with cluster_dir() as data_dir, EmbeddedPostgres(data_dir, {"fsync": "off"}) as postgres:
+    """Hold connections without a request open, to a service that may open 1,024 files."""
+    with cluster_dir() as data_dir, EmbeddedPostgres(data_dir, FSYNC_OFF) as postgres:
         command = ["bash", "-c", 'ulimit -n 1024; exec "$@"', "-", *MAIN]
         with running(command, DATABASE_URL=environment_of(postgres.url)) as (service, api):
             task = f"/tasks/{api.create_task()['id']}"
@@ -203,13 +155,8 @@ def idle_connections(number: int = 5000) -> str:
     )
 
 
-def fresh_health(client: httpx.Client) -> httpx.Response:
-    """Ask whether the process is up, on a new connection."""
-    return client.get("/health", headers={"Connection": "close"})
-
-
 def read_nothing(port: int, number: int) -> None:
-    """Ask for the list of tasks on many connections, and never read it."""
+    """Request the list of tasks on many connections, and never read the answer."""
     stuck = []
     for _ in range(number):
         with suppress(OSError):
@@ -221,18 +168,8 @@ def read_nothing(port: int, number: int) -> None:
     threading.Event().wait()
 
 
-def temporary_bytes(service: Service) -> int:
-    """Return the size of the files that the service has open and that have no name any more."""
-    total = 0
-    for descriptor in Path(f"/proc/{service.process.pid}/fd").iterdir():
-        with suppress(OSError):
-            if str(descriptor.readlink()).endswith("(deleted)"):
-                total += descriptor.stat().st_size
-    return total
-
-
 def stuck_readers(number: int = 500) -> str:
-    """Readers of a list of 8.6 MB who do not read."""
+    """Request a list of 8.6 MB many times, and read none of it."""
     with service_at_work() as (service, _, database):
         execute(
             database,
@@ -258,7 +195,7 @@ def stuck_readers(number: int = 500) -> str:
 
 
 def hot_row(callers: int = 200, seconds: float = 30) -> str:
-    """A row that one transaction keeps locked, and callers who want to change it."""
+    """Lock one row, and have many callers try to change it."""
     with service_at_work() as (service, api, database):
         hot, other = (api.create_task()["id"] for _ in range(2))
         address = f"http://127.0.0.1:{service.port}"
@@ -281,14 +218,14 @@ def hot_row(callers: int = 200, seconds: float = 30) -> str:
 
 
 def complete_again_and_again(port: int, task_id: str, callers: int) -> None:
-    """Complete one task, with many callers at once."""
+    """Complete one task again and again, with many callers at once."""
     request = b"PATCH /tasks/%s/complete HTTP/1.1\r\nHost: localhost\r\n\r\n" % task_id.encode()
 
     async def complete() -> None:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         while True:
             writer.write(request)
-            # Every answer is shorter, and comes at once.
+            # Every answer is shorter, and arrives in one piece.
             await reader.read(MEGABYTE)
 
     async def complete_all() -> None:
@@ -298,7 +235,7 @@ def complete_again_and_again(port: int, task_id: str, callers: int) -> None:
 
 
 def requests_about(task_id: str) -> list[bytes]:
-    """Return requests of all kinds."""
+    """Return requests of every kind, good and bad."""
     paths = [f"/tasks/{task_id}", "/history?limit=5", "/tasks?limit=5", "/stats/weekly", "/nowhere"]
     return [
         *(b"GET %s HTTP/1.1\r\nHost: localhost\r\n\r\n" % path.encode() for path in paths),
@@ -308,7 +245,7 @@ def requests_about(task_id: str) -> list[bytes]:
 
 
 def send_some(port: int, requests: Sequence[bytes], batches: int) -> None:
-    """Send so many times 50 requests and read their answers; and each time one that ends in the middle."""
+    """Send `batches` of 50 requests and read the answers; after each batch, break off one request in the middle."""
     chance = random.Random(batches)  # noqa: S311
     with socket.create_connection(("127.0.0.1", port), PATIENCE_S) as caller:
         for _ in range(batches):
@@ -322,8 +259,8 @@ def send_some(port: int, requests: Sequence[bytes], batches: int) -> None:
 
 
 def mixed_requests(number: int = 200_000) -> str:
-    """Requests of all kinds, and now and then one that ends in the middle."""
-    # Without the lines of requests, which this process would have to keep.
+    """Send requests of every kind, and now and then break one off in the middle."""
+    # Without a log line for each request, which this process would have to keep.
     with service_at_work(LOG_LEVEL="WARNING") as (service, api, _):
         requests = requests_about(api.create_task()["id"])
         process = psutil.Process(service.process.pid)

@@ -1,4 +1,4 @@
-"""Raw requests, from nearly right to noise, and a look at what comes back."""
+"""Random raw requests, from nearly right to noise: no bytes may crash the service."""
 
 import json
 import random
@@ -12,39 +12,39 @@ _STATUS = re.compile(rb"HTTP/1\.1 (\d{3}) ")
 _TASK = "0b7e1f0a-6f0e-4c2b-9d0e-2f6a5f1c9a11"
 
 
-class Fuzzer:
-    """Sends bytes to a service on this machine, each request on a connection of its own."""
+class RawRequests:
+    """Random requests to a service on this machine, each on a connection of its own."""
 
     def __init__(self, host: str, port: int, seed: int) -> None:
         self._address = (host, port)
-        self._chance = random.Random(seed)  # noqa: S311  # To repeat a run, not to keep a secret.
+        self._chance = random.Random(seed)  # noqa: S311  # A seed repeats a run; nothing here is secret.
         self.answers = 0
-        # Requests that were answered with 5xx, and how.
+        # The requests that the service answered with 5xx, and the answers.
         self.server_errors: list[tuple[bytes, bytes]] = []
 
-    def run(self, count: int) -> None:
-        """Send `count` requests."""
+    def send(self, count: int) -> None:
+        """Send `count` random requests."""
         for _ in range(count):
             request = self._request()
-            answer = self._send(request)
+            answer = self._answer_to(request)
             status = _STATUS.match(answer)
             if status:
                 self.answers += 1
                 if status[1].startswith(b"5"):
                     self.server_errors.append((request, answer))
 
-    def _send(self, request: bytes) -> bytes:
+    def _answer_to(self, request: bytes) -> bytes:
         answer = b""
         try:
             with socket.create_connection(self._address, timeout=PATIENCE_S) as connection:
                 connection.sendall(request)
-                # Unless the service has answered and gone before.
+                # The service may have answered and closed the connection already.
                 with suppress(OSError):
                     connection.shutdown(socket.SHUT_WR)
                 while chunk := connection.recv(65536):
                     answer += chunk
         except ConnectionError:
-            # The service may refuse to read on; what it said before counts.
+            # The service may stop reading; what it has answered by then counts.
             pass
         return answer
 
@@ -69,7 +69,7 @@ class Fuzzer:
         head = f"{method} {self._path()} HTTP/1.1\r\n" + "\r\n".join(headers) + "\r\n\r\n"
         request = head.encode("utf-8", "surrogatepass") + body
         if self._chance.random() < 0.1:
-            # Damage some bytes of it all.
+            # Overwrite some bytes.
             damaged = bytearray(request)
             for _ in range(self._chance.randrange(1, 6)):
                 damaged[self._chance.randrange(len(damaged))] = self._chance.randrange(256)

@@ -1,4 +1,4 @@
-"""The benchmarks compare like with like: every side answers every kind of work, and alike."""
+"""The benchmarks compare like with like: every side gives the same answers to every kind of work."""
 
 import re
 import shutil
@@ -10,13 +10,17 @@ import pytest
 from rich.progress import Progress
 from sqlalchemy import URL
 
+from tests.support.databases import execute
+from tests.support.waiting import PATIENCE_S
+
+pytest.importorskip("asyncpg", reason="needs asyncpg: pip install -r requirements-test.txt")
+pytest.importorskip("orjson", reason="needs orjson: pip install -r requirements-test.txt")
+
 from benchmarks.comparison import SIDES
 from benchmarks.data import fill
 from benchmarks.load import Work, send_requests
 from benchmarks.sides import SERVICE, serve
 from benchmarks.works import WORKS
-from tests.conftest import execute
-from tests.support.waiting import PATIENCE_S
 
 TASKS = 128
 # With several, one may reopen a task before another completes it, and then neither changes anything.
@@ -24,7 +28,7 @@ CALLERS = 1
 
 
 def shape_of(body: Any) -> Any:
-    """What is in an answer, without ids, times and numbers of this run."""
+    """Return an answer with its ids and times replaced by question marks."""
     if isinstance(body, dict):
         return {name: shape_of(value) for name, value in body.items()}
     if isinstance(body, list):
@@ -42,7 +46,7 @@ def test_all_sides_answer_every_kind_of_work_alike(empty_database: Callable[[], 
         fill(url, TASKS, Progress(disable=True), counted=side is SERVICE)
         with serve(side, url) as server:
             answers[side.name] = [shape_of(answer(server.address, work).json()) for work in works]
-            # So that each block of request.lua begins with completions.
+            # Each block of request.lua begins with completions, so every task must be incomplete.
             execute(url, "UPDATE tasks SET is_completed = false, completed_at = NULL")
             for work in works:
                 if work.method != "GET" or "{" in work.path:
@@ -56,7 +60,8 @@ def assert_every_write_is_a_change(side: str, address: str, url: URL, work: Work
     seen = send_requests(address, work, tasks=TASKS, callers=CALLERS, seconds=1)
     changes = entries_in(url) - before
     assert seen.failures == 0
-    # What was under way when wrk ended, this time or the time before, is done but not counted as answered.
+    # The service finishes requests that were in flight when wrk ended, this time or the time before; wrk does not
+    # count them as answered.
     expected = range(seen.answers, seen.answers + 2 * CALLERS + 1) if work.method != "GET" else [0]
     assert changes in expected, (side, work, changes, seen)
 

@@ -12,9 +12,9 @@ from fastapi import FastAPI
 from sqlalchemy import URL
 
 from src.database.database import Database
-from tests.conftest import Sql, settings_for, transaction
+from tests.support.audit import is_legal
 from tests.support.client import Api, Json, data_of
-from tests.support.load import is_legal
+from tests.support.databases import WAITING_FOR_A_LOCK, Sql, settings_for, transaction
 from tests.support.waiting import wait_until
 
 CALLERS = 50
@@ -37,7 +37,7 @@ def assert_legal(entries: list[Json]) -> None:
 
 
 @pytest.mark.parametrize("attempt", range(3))
-def test_a_task_that_many_complete_is_completed_once(api: Api, attempt: int) -> None:
+def test_a_task_that_many_complete_at_once_is_completed_once(api: Api, attempt: int) -> None:
     task = api.create_task()
     responses = race(api, [lambda: api.patch(f"/tasks/{task['id']}/complete")] * CALLERS)
 
@@ -46,7 +46,7 @@ def test_a_task_that_many_complete_is_completed_once(api: Api, attempt: int) -> 
     assert [entry["action_type"] for entry in api.history_of(task["id"])] == ["CREATED", "COMPLETED"]
 
 
-def test_a_task_that_many_delete_is_deleted_once(api: Api) -> None:
+def test_a_task_that_many_delete_at_once_is_deleted_once(api: Api) -> None:
     task = api.create_task()
     responses = race(api, [lambda: api.delete(f"/tasks/{task['id']}")] * CALLERS)
 
@@ -54,7 +54,7 @@ def test_a_task_that_many_delete_is_deleted_once(api: Api) -> None:
     assert [entry["action_type"] for entry in api.history_of(task["id"])] == ["CREATED", "DELETED"]
 
 
-def test_the_same_edit_by_many_is_made_once(api: Api) -> None:
+def test_an_edit_that_many_make_at_once_is_made_once(api: Api) -> None:
     task = api.create_task(title="Buy")
     responses = race(api, [lambda: api.put(f"/tasks/{task['id']}", json={"title": "Sell"})] * CALLERS)
 
@@ -65,7 +65,7 @@ def test_the_same_edit_by_many_is_made_once(api: Api) -> None:
     ]
 
 
-def test_edits_of_many_follow_each_other(api: Api) -> None:
+def test_simultaneous_edits_are_made_one_after_the_other(api: Api) -> None:
     task = api.create_task(title="Title 0")
     path = f"/tasks/{task['id']}"
     responses = race(api, [partial(api.put, path, json={"title": f"Title {n}"}) for n in range(1, CALLERS + 1)])
@@ -76,7 +76,7 @@ def test_edits_of_many_follow_each_other(api: Api) -> None:
     assert {response.json()["data"]["updated_at"] for response in responses} == {
         entry["timestamp"] for entry in entries[1:]
     }
-    # Each edit began with the title that the one before it left.
+    # Each edit starts from the title that the previous one set.
     title = "Title 0"
     for entry in entries[1:]:
         assert entry["description"].startswith(f"Title changed from '{title}' to '")
@@ -104,7 +104,7 @@ def test_a_race_of_everything_leaves_a_legal_history(api: Api, attempt: int) -> 
     entries = api.history_of(task["id"])
     assert_legal(entries)
     assert entries[-1]["action_type"] == "DELETED"
-    # Every change that a caller was told of is in the history, with the caller's time, and none is there twice.
+    # Every acknowledged change is in the history, at the time that the caller was told.
     times = {entry["timestamp"] for entry in entries}
     told = [response.json()["data"] for response in responses if response.status_code == 200]
     assert {task["updated_at"] for task in told if task} <= times
@@ -119,7 +119,7 @@ def test_tasks_created_at_once_are_all_there(api: Api) -> None:
 
 
 CHANGES: dict[str, tuple[Callable[[Api, str, int], httpx.Response], list[int], int]] = {
-    # What is asked for, how 12 callers are answered, and how many entries are written.
+    # The request, the statuses that 12 callers get, and the number of history entries.
     "edits": (lambda api, path, number: api.put(path, json={"title": f"Title {number}"}), [200] * 12, 12),
     "completions": (lambda api, path, _: api.patch(f"{path}/complete"), [200] * 12, 1),
     "reopenings": (lambda api, path, _: api.patch(f"{path}/incomplete"), [200] * 12, 0),
@@ -128,24 +128,23 @@ CHANGES: dict[str, tuple[Callable[[Api, str, int], httpx.Response], list[int], i
 
 
 @pytest.mark.parametrize("kind", CHANGES)
-def test_a_task_that_cannot_be_changed_for_now_is_the_problem_of_its_callers_alone(
+def test_a_locked_task_delays_only_the_callers_who_change_it(
     api: Api, live_app: tuple[FastAPI, str], database_url: URL, sql: Sql, kind: str
 ) -> None:
     change, statuses, entries = CHANGES[kind]
-    waiting = "SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
     task, other = api.create_task(), api.create_task()
     database = live_app[0].state.database = Database(settings_for(database_url, database_pool_size=3))
     with ThreadPoolExecutor(len(statuses)) as threads:
         with transaction(database_url, f"SELECT FROM tasks WHERE id = '{task['id']}' FOR UPDATE"):
             callers = [threads.submit(change, api, f"/tasks/{task['id']}", number) for number in range(len(statuses))]
             wait_until(lambda: waiters(database, task["id"]) == len(statuses) - 1)
-            wait_until(lambda: sql(waiting))
+            wait_until(lambda: sql(WAITING_FOR_A_LOCK))
 
             assert api.get_task(other["id"]) == other
             assert api.complete_task(other["id"])["is_completed"]
             api.create_task()
             assert data_of(api.get("/health/ready")) == {"status": "ready"}
-            assert len(sql(waiting)) == 1
+            assert len(sql(WAITING_FOR_A_LOCK)) == 1
         answers = [caller.result() for caller in callers]
 
     assert sorted(answer.status_code for answer in answers) == statuses

@@ -1,9 +1,9 @@
-"""The counts that are kept are those that `count(*)` would find: at every moment, whoever writes."""
+"""The maintained counts equal `count(*)` at every moment, whoever writes."""
 
 import random
 import threading
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, time, timedelta
 from typing import Any
 
@@ -16,10 +16,10 @@ from src.database.statement import Statement
 from src.models import ActionType
 from src.services.counting import WEEKLY_COUNTS
 from src.services.history_page import page_of_history
-from tests.conftest import AS_REPLICA, Sql, execute, transaction
-from tests.integration.test_migrations import alembic
+from tests.support.alembic_command import alembic
+from tests.support.audit import MISCOUNTED
 from tests.support.client import Api
-from tests.support.load import MISCOUNTED
+from tests.support.databases import AS_REPLICA, Sql, execute, transaction
 from tests.support.waiting import wait_until
 
 ENTRIES = (
@@ -47,14 +47,14 @@ WRITES = [
 
 
 def any_moment(chance: random.Random) -> datetime:
-    """A time of the allowed range: often of these days, sometimes its very first or last."""
+    """Return a time within the last ten days, or sometimes the first or last moment that is allowed."""
     extremes = [datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)]
     recent = datetime.now(UTC) - timedelta(seconds=chance.randrange(10 * 86_400))
     return chance.choice([*extremes, recent, recent, recent])
 
 
 def write(url: URL, seed: int, stop: threading.Event, failures: list[Exception]) -> None:
-    """Commit writes, or undo them, as a transaction, as several, or in part."""
+    """Write in transactions of one to three statements; roll back some of the statements and transactions."""
     chance = random.Random(seed)  # noqa: S311
     engine = create_engine(url, poolclass=NullPool)
     with engine.connect() as connection:
@@ -73,23 +73,23 @@ def write(url: URL, seed: int, stop: threading.Event, failures: list[Exception])
                             part.rollback()
                     if chance.random() < 0.1:
                         transaction.rollback()
-            except Exception as error:  # noqa: BLE001  # Whatever it is, the test is to know.
+            except Exception as error:  # noqa: BLE001  # The test reports any error but a deadlock.
                 if "deadlock detected" not in str(error):
                     failures.append(error)
 
 
 def fold(url: URL, stop: threading.Event, folds: list[None]) -> None:
-    """Fold again and again, as several services do."""
+    """Fold again and again; several services do so on the same database."""
     engine = create_engine(url, poolclass=NullPool, isolation_level="READ COMMITTED")
     while not stop.is_set():
-        # On a busy machine, or where two deadlock, a transaction may stay open for longer than a fold waits.
+        # On a busy machine, or in a deadlock, a transaction may stay open for longer than a fold waits.
         with suppress(OperationalError), engine.begin() as connection:
             connection.execute(text("SELECT fold_counts()"))
             folds.append(None)
 
 
 def what_the_service_counts(connection: Connection, now: datetime) -> tuple[list[Any], list[Any]]:
-    """What the service's statements count in the snapshot of `connection`, and what `count(*)` does."""
+    """Return the counts of the service's statements and of `count(*)`, in the snapshot of `connection`."""
 
     def row(statement: Statement, **parameters: Any) -> Any:
         cursor = connection.connection.cursor(cursor_factory=NamedTupleCursor)
@@ -120,27 +120,36 @@ def what_the_service_counts(connection: Connection, now: datetime) -> tuple[list
     return counted, [*there, *by_action]
 
 
+@contextmanager
+def storm(url: URL, failures: list[Exception], folds: list[None]) -> Iterator[Callable[[], bool]]:
+    """Write and fold on eight threads until the block ends; yield whether all of them still run."""
+    stop = threading.Event()
+    threads = [threading.Thread(target=write, args=(url, seed, stop, failures)) for seed in range(6)]
+    threads += [threading.Thread(target=fold, args=(url, stop, folds)) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    try:
+        yield lambda: all(thread.is_alive() for thread in threads)
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
+
+
 @pytest.mark.parametrize("isolation_level", ["READ COMMITTED", "REPEATABLE READ"])
 def test_the_counts_are_exact_at_every_moment_of_a_storm(database_url: URL, sql: Sql, isolation_level: str) -> None:
     [(name,)] = sql("SELECT current_database()")
     sql(f"ALTER DATABASE {name} SET default_transaction_isolation = '{isolation_level.lower()}'")
-    stop = threading.Event()
     failures: list[Exception] = []
     folds: list[None] = []
-    threads = [threading.Thread(target=write, args=(database_url, seed, stop, failures)) for seed in range(6)]
-    threads += [threading.Thread(target=fold, args=(database_url, stop, folds)) for _ in range(2)]
     snapshots = create_engine(database_url, poolclass=NullPool, isolation_level="REPEATABLE READ")
-    for thread in threads:
-        thread.start()
-    # Folds are what could go wrong most easily.
-    while len(folds) < 100 and all(thread.is_alive() for thread in threads):
-        with snapshots.connect() as connection:
-            assert connection.execute(text(MISCOUNTED)).all() == []
-            counted, there = what_the_service_counts(connection, datetime.now(UTC))
-            assert counted == there
-    stop.set()
-    for thread in threads:
-        thread.join()
+    with storm(database_url, failures, folds) as goes_on:
+        # Folds are the most delicate part, so they decide how long this takes.
+        while len(folds) < 100 and goes_on():
+            with snapshots.connect() as connection:
+                assert connection.execute(text(MISCOUNTED)).all() == []
+                counted, there = what_the_service_counts(connection, datetime.now(UTC))
+                assert counted == there
 
     assert len(folds) >= 100
     if isolation_level == "READ COMMITTED":
@@ -149,13 +158,13 @@ def test_the_counts_are_exact_at_every_moment_of_a_storm(database_url: URL, sql:
     with snapshots.connect() as connection:
         connection.execution_options(isolation_level="READ COMMITTED").execute(text("SELECT fold_counts()"))
         connection.commit()
-    # All is folded but what the future holds.
+    # Only the changes of future days are left to fold.
     assert sql("SELECT FROM count_changes WHERE kind NOT LIKE 'task %' AND day <= now()") == []
     assert sql("SELECT FROM task_count_changes") == sql("SELECT FROM late_entries WHERE timestamp < now()") == []
     assert sql(MISCOUNTED) == []
 
 
-def test_what_was_there_before_the_counts_is_counted(empty_database: Callable[[], URL]) -> None:
+def test_the_migration_counts_the_rows_that_exist(empty_database: Callable[[], URL]) -> None:
     url = empty_database()
     assert alembic(url, "upgrade", "0001").returncode == 0
     chance = random.Random(1)  # noqa: S311
@@ -169,7 +178,7 @@ def test_what_was_there_before_the_counts_is_counted(empty_database: Callable[[]
     assert execute(url, MISCOUNTED) == []
 
 
-def test_no_task_is_counted_after_a_truncation(api: Api, sql: Sql) -> None:
+def test_a_truncation_resets_the_counts_of_tasks(api: Api, sql: Sql) -> None:
     api.complete_task(api.create_task()["id"])
     api.create_task()
     sql("TRUNCATE tasks")
@@ -184,7 +193,7 @@ def test_a_truncation_whose_snapshot_may_be_too_old_is_refused(sql: Sql) -> None
         sql("BEGIN ISOLATION LEVEL REPEATABLE READ; TRUNCATE tasks; COMMIT")
 
 
-def test_a_recount_mends_what_got_around_the_triggers(api: Api, sql: Sql) -> None:
+def test_a_recount_repairs_the_counts_of_rows_that_bypassed_the_triggers(api: Api, sql: Sql) -> None:
     api.create_task()
     sql(
         "ALTER TABLE tasks DISABLE TRIGGER count_change; INSERT INTO tasks SELECT gen_random_uuid(), 'x', NULL, false,"
@@ -198,7 +207,7 @@ def test_a_recount_mends_what_got_around_the_triggers(api: Api, sql: Sql) -> Non
     assert api.stats()["total_tasks"] == 2
 
 
-def test_whoever_reads_has_the_counts_folded(api: Api, sql: Sql) -> None:
+def test_reading_the_counts_folds_them(api: Api, sql: Sql) -> None:
     sql(ENTRIES, action="CREATED", at=datetime.now(UTC), number=1000)
     assert sql("SELECT count(*) FROM count_changes") == [(1000,)]
     for read in (api.history, api.stats):
@@ -209,7 +218,7 @@ def test_whoever_reads_has_the_counts_folded(api: Api, sql: Sql) -> None:
     sql("INSERT INTO tasks SELECT gen_random_uuid(), 'x', NULL, false, now(), now() FROM generate_series(1, 1000)")
 
     def is_folded() -> bool:
-        # A fold follows the last one only after a moment.
+        # The next fold starts only a moment after the last one.
         assert api.stats()["total_tasks"] == 1000
         return sql("SELECT count(*) FROM task_count_changes") == [(0,)]
 
@@ -217,7 +226,7 @@ def test_whoever_reads_has_the_counts_folded(api: Api, sql: Sql) -> None:
     assert api.stats()["total_tasks"] == 1000
 
 
-def test_a_fold_waits_for_who_has_begun_to_write_and_nobody_for_a_fold(api: Api, database_url: URL, sql: Sql) -> None:
+def test_a_fold_gives_up_on_an_open_transaction_and_blocks_nobody(api: Api, database_url: URL, sql: Sql) -> None:
     entry = f"{AS_REPLICA}INSERT INTO task_history VALUES (gen_random_uuid(), gen_random_uuid(), 'CREATED', 'x', now())"
     task = "INSERT INTO tasks VALUES (gen_random_uuid(), 'x', NULL, false, now(), now(), NULL)"
     with transaction(database_url, f"{entry}; {task}"):
@@ -232,7 +241,7 @@ def test_a_fold_waits_for_who_has_begun_to_write_and_nobody_for_a_fold(api: Api,
     assert sql(MISCOUNTED) == []
 
 
-def test_an_entry_of_a_time_that_was_counted_before_is_counted(sql: Sql) -> None:
+def test_an_entry_older_than_the_last_fold_is_counted(sql: Sql) -> None:
     sql("SELECT fold_counts()")
     for _ in range(2):
         sql(ENTRIES, action="UPDATED", at=datetime.now(UTC) - timedelta(hours=1), number=3)
@@ -243,8 +252,8 @@ def test_an_entry_of_a_time_that_was_counted_before_is_counted(sql: Sql) -> None
         assert sql(MISCOUNTED) == []
 
 
-def test_the_counts_hold_when_the_clock_is_set_back(api: Api, sql: Sql) -> None:
-    # As it is afterwards: what was counted was later than now.
+def test_the_counts_stay_exact_when_the_clock_is_set_back(api: Api, sql: Sql) -> None:
+    # After the clock is set back, the last fold lies in the future.
     sql(f"SELECT setval('late_before', {2**52})")
     sql("UPDATE counted SET entries_until = timestamptz 'epoch' + 2 ^ 52 * interval '1 microsecond'")
     api.complete_task(api.create_task()["id"])
@@ -255,7 +264,7 @@ def test_the_counts_hold_when_the_clock_is_set_back(api: Api, sql: Sql) -> None:
     assert api.history()["pagination"]["total_count"] == 2
 
 
-def test_a_temporary_table_of_the_same_name_changes_no_count(sql: Sql) -> None:
+def test_temporary_tables_of_the_same_names_change_no_count(sql: Sql) -> None:
     names = ("counts", "counted", "late_entries", "task_count_changes", "tasks", "task_history")
     temporary = "".join(f"CREATE TEMPORARY TABLE {name} (LIKE public.{name}); " for name in names)
     sql(

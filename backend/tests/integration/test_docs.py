@@ -14,10 +14,11 @@ from sqlalchemy import URL
 
 from config import BACKEND, Settings
 from tests import CALLERS_NETWORK
-from tests.conftest import cluster_dir
+from tests.support.clusters import cluster_dir
 from tests.support.command import run_command
+from tests.support.databases import environment_of
 from tests.support.docs import PAGES, ROOT, Block, blocks_of, prose_of
-from tests.support.service import Service, environment_of
+from tests.support.service import Service
 
 BASH = shutil.which("bash") or "bash"
 

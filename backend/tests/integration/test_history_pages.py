@@ -4,8 +4,8 @@ import random
 
 import pytest
 
-from tests.conftest import AS_REPLICA, Sql
 from tests.support.client import Api
+from tests.support.databases import AS_REPLICA, Sql
 
 ENTRIES = 6000
 

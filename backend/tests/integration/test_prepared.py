@@ -1,4 +1,4 @@
-"""Statements that the server keeps: what they answer, whatever becomes of them and of their connections."""
+"""Prepared statements: their answers, whatever happens to them and to their connections."""
 
 import random
 import threading
@@ -12,11 +12,12 @@ from sqlalchemy import URL, Integer, String, Text, bindparam, func, literal, sel
 from config import BACKEND
 from src.database.connection import Connection
 from src.database.statement import STATEMENTS, Statement
-from tests.conftest import Sql, settings_for
-from tests.drills.torture import PATIENT
-from tests.support.load import Findings, Readers, Writers, audit
+from tests.drills.faults import PATIENT
+from tests.support.audit import Findings, audit
+from tests.support.databases import Sql, environment_of, settings_for
+from tests.support.load import Readers, Writers
 from tests.support.pgbouncer import PROGRAM, pgbouncer
-from tests.support.service import MAIN, environment_of, free_port, running
+from tests.support.service import MAIN, free_port, running
 
 LIMIT = "SET LOCAL statement_timeout = 15000; "
 NUMBER = Statement("number", "Adds one.", select(bindparam("number", type_=Integer()) + literal(1)))

@@ -1,4 +1,4 @@
-"""More than one machine: a replica to read from, and the whole of `deploy/` under the loss of two machines."""
+"""Several machines: reads from a replica, and the machines of `deploy/` while some of them are lost."""
 
 import sys
 from collections.abc import Callable, Iterator
@@ -8,15 +8,17 @@ import pytest
 from sqlalchemy import URL
 
 from main import create_app
-from tests.conftest import execute, serve, settings_for
-from tests.drills.scale import CHANGES, FRONTEND_URL, HAPROXY, lose_machines
+from tests.drills.machines import FRONTEND_URL, HAPROXY
+from tests.drills.scale import CHANGES, lose_machines
 from tests.support.client import Api, error_of
+from tests.support.databases import execute, settings_for
+from tests.support.live_server import serve
 from tests.support.pgbouncer import PROGRAM as PGBOUNCER
 
 
 @pytest.fixture
 def replica_url(clone: Callable[[], AbstractContextManager[URL]]) -> Iterator[URL]:
-    """A replica that lags: nothing of what is done has reached it."""
+    """A replica that lags so far that no change has reached it."""
     with clone() as url:
         yield url
 
@@ -39,7 +41,7 @@ def test_the_list_the_history_and_the_stats_are_read_from_the_replica(api: Api) 
     assert api.stats()["total_tasks"] == 0
 
 
-def test_a_task_and_its_changes_are_not(api: Api, replica_url: URL) -> None:
+def test_single_tasks_and_changes_use_the_primary(api: Api, replica_url: URL) -> None:
     execute(replica_url, "ALTER TABLE tasks RENAME TO elsewhere")
     task = api.create_task()
     assert api.get_task(task["id"]) == task
@@ -53,12 +55,12 @@ def test_a_task_and_its_changes_are_not(api: Api, replica_url: URL) -> None:
     not (HAPROXY and PGBOUNCER and sys.platform == "linux"),
     reason="needs Linux, HAProxy and PgBouncer (apt-get install haproxy pgbouncer)",
 )
-def test_the_loss_of_a_service_and_of_the_primary_loses_no_change() -> None:
+def test_losing_a_service_and_the_primary_loses_no_change() -> None:
     outcome = lose_machines(0.5, CHANGES)
     assert outcome.changes > 0
     assert outcome.reads > 0
     assert not any(outcome.findings), outcome.findings
-    # A caller may meet the end of a process, or find none that answers in time; how often, `make test-scale` tells.
+    # Some callers meet the end of a process, or a timeout; `make test-scale` counts them. None may get a 500.
     assert [error for error in outcome.errors if ": 500 " in error] == []
     assert "not available" in error_of(outcome.last_answer, 503)
     assert outcome.last_answer.headers["Access-Control-Allow-Origin"] == FRONTEND_URL

@@ -1,4 +1,4 @@
-"""The short cut to an endpoint answers as FastAPI does."""
+"""The short cut past FastAPI answers exactly as FastAPI does."""
 
 from typing import Any
 
@@ -48,14 +48,14 @@ REQUESTS: list[tuple[str, str, dict[str, Any]]] = [
 
 
 @pytest.mark.parametrize(("method", "path", "more"), REQUESTS)
-def test_the_answer_is_that_of_fastapi(
+def test_the_short_cut_answers_as_fastapi_does(
     api: Api, live_app: tuple[FastAPI, str], method: str, path: str, more: dict[str, Any]
 ) -> None:
     app, _ = live_app
     task = api.create_task()
     by_short_cut = api.request(method, path.format(id=task["id"]), **more)
-    # With anything overridden, no request takes the short cut.
-    app.dependency_overrides[test_the_answer_is_that_of_fastapi] = lambda: None
+    # As soon as any dependency is overridden, no request takes the short cut.
+    app.dependency_overrides[test_the_short_cut_answers_as_fastapi_does] = lambda: None
     try:
         in_full = api.request(method, path.format(id=task["id"]), **more)
     finally:
@@ -68,7 +68,7 @@ def test_the_answer_is_that_of_fastapi(
     assert by_short_cut.content == in_full.content
 
 
-def test_every_endpoint_is_reached_by_it() -> None:
+def test_the_short_cut_reaches_every_endpoint() -> None:
     async def nothing(*_: object) -> None:
         pass
 

@@ -22,8 +22,9 @@ from src.services.history_service import HistoryService
 from src.services.task_service import TaskService
 from src.utils.cursors import EntryPosition, TaskPosition
 from src.utils.json_text import JsonFile
-from tests.conftest import AS_REPLICA, close, execute, settings_for
 from tests.support.client import Api
+from tests.support.databases import AS_REPLICA, execute, settings_for
+from tests.support.live_server import close_database
 from tests.support.proxy import Proxy
 
 
@@ -35,7 +36,7 @@ def messages(live_app: tuple[FastAPI, str], database_url: URL, api: Api) -> Iter
     with proxy.running() as url:
         database = app.state.database = Database(settings_for(url, database_pool_size=1))
         yield proxy.messages
-        close(database, app)
+        close_database(database, app)
 
 
 REQUESTS = {

@@ -1,9 +1,9 @@
-"""Whole lives of tasks, across the endpoints."""
+"""Tasks from creation to deletion, across the endpoints."""
 
 from datetime import datetime, timedelta
 
-from tests.conftest import Sql
 from tests.support.client import Api, Json, error_of
+from tests.support.databases import Sql
 
 
 def described(api: Api, task: Json) -> list[tuple[str, str]]:
@@ -48,7 +48,7 @@ def test_partial_updates_add_up(api: Api) -> None:
     ]
 
 
-def test_the_history_tells_the_whole_life_of_a_task(api: Api) -> None:
+def test_the_history_records_every_change_of_a_task(api: Api) -> None:
     task = api.create_task(title="Buy groceries")
     api.complete_task(task["id"])
     api.update_task(task["id"], title="Buy flowers", description="Roses")
@@ -66,7 +66,7 @@ def test_the_history_tells_the_whole_life_of_a_task(api: Api) -> None:
     assert times == sorted(set(times))
 
 
-def test_deletion_takes_the_task_from_the_list_and_the_counts_but_not_from_the_history(api: Api) -> None:
+def test_a_deletion_removes_the_task_from_list_and_counts_but_not_from_the_history(api: Api) -> None:
     kept, deleted = api.create_task(), api.create_task()
     api.complete_task(deleted["id"])
     entries = api.history()["pagination"]["total_count"]
@@ -89,7 +89,7 @@ def test_the_list_shows_each_task_as_it_is_now(api: Api) -> None:
         assert api.get_task(task["id"]) == task
 
 
-def test_refused_requests_leave_no_trace(api: Api) -> None:
+def test_a_refused_request_changes_nothing(api: Api) -> None:
     task = api.create_task()
     error_of(api.put(f"/tasks/{task['id']}", json={"title": ""}), 400)
     error_of(api.put(f"/tasks/{task['id']}", json={"is_completed": True}), 400)

@@ -1,4 +1,4 @@
-"""A change and its history entry: both or neither; and what the database itself refuses."""
+"""A change and its history entry: both or neither. And the rules that the database itself enforces."""
 
 import asyncio
 from collections.abc import Callable
@@ -13,8 +13,8 @@ from src.database.database import Database
 from src.database.statement import Statement
 from src.exceptions.errors import DatabaseUnavailable
 from src.services.task_service import TaskService
-from tests.conftest import Sql, settings_for, transaction
 from tests.support.client import Api, error_of
+from tests.support.databases import Sql, settings_for, transaction
 from tests.support.waiting import PATIENCE_S
 
 CHANGES: dict[str, Callable[[Api, str], Any]] = {
@@ -93,7 +93,7 @@ NOW = datetime.now(UTC)
         ("ck_tasks_completed_at_consistent", {"completed_at": NOW}),
     ],
 )
-def test_the_database_refuses_a_task_against_the_rules(sql: Sql, constraint: str, values: dict[str, Any]) -> None:
+def test_the_database_refuses_a_task_that_breaks_a_rule(sql: Sql, constraint: str, values: dict[str, Any]) -> None:
     row = {"title": "x", "description": None, "is_completed": False, "completed_at": None} | values
     with pytest.raises(DBAPIError, match=constraint):
         sql(
@@ -104,7 +104,7 @@ def test_the_database_refuses_a_task_against_the_rules(sql: Sql, constraint: str
     assert sql("SELECT FROM tasks") == []
 
 
-def test_the_database_accepts_what_the_rules_allow(sql: Sql) -> None:
+def test_the_database_accepts_every_valid_title(sql: Sql) -> None:
     for title in ("x", "x" * 255, "\U0001f6d2" * 255, " . ", "\U0001fae8"):
         sql("INSERT INTO tasks VALUES (gen_random_uuid(), :title, :title, false, now(), now(), NULL)", title=title)
     assert len(sql("SELECT FROM tasks")) == 5
@@ -115,7 +115,7 @@ def test_the_database_knows_five_actions(sql: Sql) -> None:
         sql("INSERT INTO task_history VALUES (gen_random_uuid(), gen_random_uuid(), 'ARCHIVED', 'x', now())")
 
 
-async def test_a_statement_that_takes_too_long_is_ended_and_undone(
+async def test_a_statement_that_exceeds_the_timeout_is_cancelled_and_rolled_back(
     database: Database, direct_or_pooled_url: URL, database_url: URL, sql: Sql
 ) -> None:
     await TaskService(database).create_task("x")
@@ -146,7 +146,7 @@ async def test_a_statement_leaves_no_limit_and_no_transaction_on_its_connection(
     database.close()
 
 
-async def test_a_caller_who_gives_up_leaves_no_connection_in_the_middle_of_its_statement(database: Database) -> None:
+async def test_a_cancelled_caller_leaves_a_usable_connection(database: Database) -> None:
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.05):
             await database.run(Statement("sleep", "Takes a second.", text("SELECT pg_sleep(1)")))

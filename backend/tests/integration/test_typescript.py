@@ -1,4 +1,4 @@
-"""A client in TypeScript, with no types but those of `openapi.json`, against the live service."""
+"""A TypeScript client whose types all come from `openapi.json`, against the live service."""
 
 import re
 import shutil
@@ -19,7 +19,7 @@ def test_a_typed_client_compiles_and_walks_through_a_tasks_life(api: Api, tmp_pa
     client = shutil.copytree(BACKEND / "tests" / "typescript", tmp_path / "client")
 
     def run(*command: str) -> None:
-        # As the caller's machine reaches the registry, through a proxy for example.
+        # The registry may be reachable only through the proxy of this machine.
         run_command(command, client, CALLERS_NETWORK)
 
     run("npm", "ci", "--no-audit", "--no-fund", "--prefer-offline")

@@ -1,4 +1,4 @@
-"""An HTTP client that knows the envelope, so that a test states only what matters to it."""
+"""An HTTP client that checks the envelope, so a test states only what matters to it."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -7,12 +7,12 @@ import httpx
 
 from tests.support.waiting import PATIENCE_S
 
-# What JSON holds is for the tests to say.
+# The tests check the types inside.
 Json = Any
 
 
 def data_of(response: httpx.Response, status_code: int = 200, popup: str | None = None) -> Any:
-    """The `data` of a success, once the whole envelope has been checked."""
+    """Check the whole envelope of a success, and return its `data`."""
     assert response.status_code == status_code, response.text
     body = response.json()
     assert list(body) == ["success", "data", "popup", "error"]
@@ -21,7 +21,7 @@ def data_of(response: httpx.Response, status_code: int = 200, popup: str | None 
 
 
 def error_of(response: httpx.Response, status_code: int) -> str:
-    """The `error` of a failure, once the whole envelope has been checked."""
+    """Check the whole envelope of a failure, and return its `error`."""
     assert response.status_code == status_code, response.text
     body = response.json()
     assert list(body) == ["success", "data", "popup", "error"]
@@ -34,8 +34,8 @@ def error_of(response: httpx.Response, status_code: int) -> str:
 class Api(httpx.Client):
     """The API as a caller sees it. The methods below expect success and return `data`.
 
-    Its pool has no limits: one that has closes connections that other threads are about to use
-    (https://github.com/encode/httpcore/issues/1110).
+    Its connection pool has no limits: a limited one closes connections that other threads are about
+    to use (https://github.com/encode/httpcore/issues/1110).
     """
 
     def __init__(self, base_url: str) -> None:
@@ -67,7 +67,7 @@ class Api(httpx.Client):
         return data_of(self.get("/history", params=parameters))
 
     def pages(self, path: str, **parameters: Any) -> Iterator[Json]:
-        """The `data` of a page, and of every page that a Link header leads to."""
+        """Yield the `data` of a page, and of each page after it, by the Link headers."""
         response = self.get(path, params=parameters)
         yield data_of(response)
         while "next" in response.links:
@@ -75,7 +75,7 @@ class Api(httpx.Client):
             yield data_of(response)
 
     def history_of(self, task_id: str) -> list[Any]:
-        """All entries of a task, oldest first."""
+        """Return all entries of a task, oldest first."""
         page = self.history(task_id=task_id, limit=100)
         assert not page["pagination"]["has_next"]
         return list(reversed(page["items"]))

@@ -1,4 +1,4 @@
-"""A command as a person types it."""
+"""Commands that need a package registry."""
 
 import os
 import re
@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-# npm could not reach its registry, or got no package from what answers in its place.
+# npm cannot reach its registry, or something else answers in its place.
 _WITHOUT_REGISTRY = re.compile(r"npm (error|ERR!) (network|code E[45]\d\d)")
 
 
 def run_command(command: Sequence[str], directory: Path, environment: Mapping[str, str]) -> str:
-    """Run `command` in `directory`, and return what it printed. Skip the test where npm's registry is out of reach."""
+    """Run `command` in `directory`, and return its output. Skip the test if npm cannot reach its registry."""
     ran = subprocess.run(
         command, cwd=directory, env={**os.environ, **environment}, capture_output=True, text=True, check=False
     )

@@ -1,4 +1,4 @@
-"""The contract as a plain-Python model, and a state machine that holds the API to it."""
+"""The contract as a model in plain Python, and a state machine that compares the API with it."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack
@@ -20,8 +20,8 @@ from hypothesis.stateful import (
 from sqlalchemy import URL
 
 from src.database.database import Database
-from tests.conftest import settings_for
 from tests.support.client import Api, Json, error_of
+from tests.support.databases import settings_for
 
 _texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=30)
 _titles = _texts.map(lambda text: f"{text}!")
@@ -29,7 +29,7 @@ _actions = st.sampled_from(["CREATED", "UPDATED", "COMPLETED", "INCOMPLETED", "D
 
 
 class TaskMachine(RuleBasedStateMachine):
-    """Does the same to the API and to a model of it, and compares what both then show."""
+    """Makes the same changes to the API and to the model, and compares what both show afterwards."""
 
     app: FastAPI
     address: str
@@ -45,7 +45,7 @@ class TaskMachine(RuleBasedStateMachine):
         self._open.callback(database.close)
         self.app.state.database = database
         self.api = self._open.enter_context(Api(base_url=self.address))
-        # Tasks as the API last showed them, oldest first; and the history, oldest first.
+        # The tasks as the API last showed them, and the history; both oldest first.
         self.model: dict[str, Json] = {}
         self.log: list[tuple[str, str, str]] = []
 
@@ -160,7 +160,10 @@ class TaskMachine(RuleBasedStateMachine):
 def hold_to_model(
     app: FastAPI, address: str, clone: Callable[[], AbstractContextManager[URL]], runs: int, steps: int
 ) -> None:
-    """Run the state machine `runs` times, of `steps` steps each; raises what diverges."""
+    """Run the state machine `runs` times, for at most `steps` steps each.
+
+    Raises AssertionError if the API and the model differ.
+    """
     TaskMachine.app, TaskMachine.address, TaskMachine.clone = app, address, clone
     run_state_machine_as_test(
         TaskMachine,

@@ -5,14 +5,16 @@ import pwd
 import shutil
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import psycopg2
 from psycopg2.extensions import connection
 from sqlalchemy import URL
 
-from tests.conftest import memory_dir
+from src.embedded_postgres.programs import unprivileged_account
+from tests.support.clusters import memory_dir
+from tests.support.server_program import server_program
 from tests.support.service import free_port
 from tests.support.waiting import wait_until
 
@@ -31,10 +33,9 @@ pool_mode = transaction
 default_pool_size = {connections}
 server_lifetime = {lifetime_s}
 max_client_conn = 500
-; Try a server that was away again at once, not after 15 seconds.
+; Reconnect at once to a server that was away, not after 15 seconds.
 server_login_retry = 0.1
 query_wait_timeout = 10
-logfile = {directory}/pgbouncer.log
 """
 
 
@@ -42,35 +43,35 @@ logfile = {directory}/pgbouncer.log
 def pgbouncer(
     server: URL, connections: int = 2, lifetime_s: int = 3600, listen_port: int | None = None
 ) -> Iterator[URL]:
-    """Run PgBouncer with so many server connections to each database, and yield where to connect instead."""
-    assert PROGRAM is not None
-    listen_port = listen_port or free_port()
-    # PgBouncer, like PostgreSQL, refuses to run as root.
-    account = pwd.getpwnam("postgres" if server.host is None and os.geteuid() == 0 else "nobody")
-    options = {"user": account.pw_uid, "group": account.pw_gid} if os.geteuid() == 0 else {}
+    """Run PgBouncer with that many server connections to each database, and yield the URL to connect to instead."""
+    front = server.set(host="127.0.0.1", port=listen_port or free_port(), query={})
     with memory_dir() as directory:
         directory.mkdir()
-        configuration = Path(directory, "pgbouncer.ini")
+        account = unprivileged_account(directory)
+        configuration = directory / "pgbouncer.ini"
         configuration.write_text(
             CONFIGURATION.format(
                 host=server.host or server.query["host"],
                 port=server.port or server.query.get("port", 5432),
                 user=server.username,
                 password=f" password={server.password}" if server.password else "",
-                listen_port=listen_port,
+                listen_port=front.port,
                 connections=connections,
                 lifetime_s=lifetime_s,
-                directory=directory,
             )
         )
-        if options:
+        if account is not None:
             os.chown(directory, account.pw_uid, account.pw_gid)
-        process = subprocess.Popen([PROGRAM, "-q", configuration], **options)  # type: ignore[call-overload]
-        try:
-            yield _wait_until_up(server.set(host="127.0.0.1", port=listen_port, query={}))
-        finally:
-            process.terminate()
-            process.wait()
+        with pgbouncer_process(configuration, account):
+            yield _wait_until_up(front)
+
+
+def pgbouncer_process(
+    configuration: Path, account: pwd.struct_passwd | None
+) -> AbstractContextManager["subprocess.Popen[bytes]"]:
+    """Run PgBouncer with the file `configuration`, in its directory."""
+    assert PROGRAM is not None
+    return server_program([PROGRAM, configuration], configuration.parent, account)
 
 
 def _wait_until_up(url: URL) -> URL:

@@ -1,4 +1,4 @@
-"""A proxy before PostgreSQL, which notes what the service sends, and can lose the answer or make the way longer."""
+"""A proxy in front of PostgreSQL that records what the service sends, and can lose an answer or add latency."""
 
 import socket
 import threading
@@ -10,10 +10,10 @@ from sqlalchemy import URL
 
 
 class Proxy:
-    """Listens on a port of its own, and passes on what clients and the server say, each time `delay_s` later."""
+    """Listens on a free port, and forwards each packet of clients and server after `delay_s` seconds."""
 
     def __init__(self, server: URL, delay_s: float = 0) -> None:
-        # The types of all messages that clients have sent, but for those that open and close connections:
+        # The types of all messages that clients have sent, except those that open and close connections:
         # https://www.postgresql.org/docs/current/protocol-message-formats.html
         self.messages: list[str] = []
         self._server = server
@@ -27,7 +27,7 @@ class Proxy:
         """Yield the URL of the database behind the proxy."""
         listener = socket.create_server(("127.0.0.1", 0))
         self._start(self._accept, listener)
-        # No TLS, so that the messages can be read.
+        # Without TLS the proxy can read the messages.
         plain = {"sslmode": "disable", "gssencmode": "disable"}
         try:
             yield self._server.set(host="127.0.0.1", port=listener.getsockname()[1], query=plain)
@@ -41,7 +41,7 @@ class Proxy:
                 each.close()
 
     def lose_next_answer(self, meanwhile: Callable[[], object] = lambda: None) -> None:
-        """Break the connection on which the server answers next, and keep the answer."""
+        """Drop the server's next answer, call `meanwhile`, and then break that connection."""
         self._instead_of_answer = meanwhile
 
     def _start(self, work: Callable[..., None], *arguments: object) -> None:
@@ -84,7 +84,7 @@ class Proxy:
 
 
 class _Messages:
-    """Splits what a client sends into messages. The first opens the connection, and has no type."""
+    """Splits the bytes of a client into messages. The first message opens the connection and has no type."""
 
     def __init__(self, note: Callable[[str], None]) -> None:
         self._note = note

@@ -1,4 +1,4 @@
-"""The service as a process, started and stopped as a person does."""
+"""The service as a process, started and stopped as a person would."""
 
 import os
 import random
@@ -15,7 +15,6 @@ from typing import Any
 
 import httpx
 import psutil
-from sqlalchemy import URL
 
 from config import BACKEND
 from tests.support.client import Api
@@ -24,27 +23,22 @@ from tests.support.waiting import PATIENCE_S, wait_until
 MAIN = [sys.executable, "main.py"]
 
 
-# Below the ports that the kernel hands out, so that nothing takes one between this and its use.
+# These lie below the ephemeral ports, so the kernel gives none of them away before the test uses it.
 _ports = count(random.randrange(10_000, 30_000))  # noqa: S311  # No secret.
 
 
 def free_port() -> int:
-    """Return a port that nothing listens on, and that no other test is told."""
+    """Return a port that nothing listens on and that no other test gets."""
     while True:
         port = 10_000 + next(_ports) % 20_000
         with suppress(OSError), socket.create_server(("127.0.0.1", port)):
             return port
 
 
-def environment_of(url: URL) -> str:
-    """Return `url` as DATABASE_URL has it."""
-    return url.render_as_string(hide_password=False)
-
-
 def wait_until_it_answers(
     address: str, server: subprocess.Popen[Any], output: Callable[[], str] = lambda: "It ended."
 ) -> None:
-    """Wait for the first answer of `server`, whose `output` tells why it has ended instead."""
+    """Wait for the first answer of `server`. If it ends instead, fail with its `output`."""
     wait_until(
         lambda: server.poll() is not None or httpx.get(f"{address}/health"), output, not_yet=(httpx.TransportError,)
     )
@@ -56,7 +50,7 @@ class Service:
 
     def __init__(self, command: list[str], backend: Path = BACKEND, **environment: str) -> None:
         self.port = free_port()
-        # The variable of uvicorn's command, and that of everything else.
+        # The command `uvicorn` reads UVICORN_PORT, everything else PORT.
         ports = dict.fromkeys(("UVICORN_PORT", "PORT"), str(self.port))
         self.process = subprocess.Popen(
             command,
@@ -82,14 +76,14 @@ class Service:
         return Api(base_url=address)
 
     def wait_for(self, line: str, times: int = 1) -> None:
-        """Wait until the service has printed `line` so many times."""
+        """Wait until the service has printed `line` that many `times`."""
         wait_until(lambda: self.output.count(line) >= times, lambda: self.output)
 
     def stop(self, how: signal.Signals = signal.SIGTERM) -> int:
-        """Stop the service and return its exit status, once every process of its own has ended."""
+        """Stop the service and every process that it started; return its exit status."""
         family = self.family()
         if how is signal.SIGINT:
-            # As a terminal does for Ctrl-C: it tells every process that runs in it.
+            # On Ctrl-C, a terminal signals every process in its foreground group.
             os.killpg(self.process.pid, how)
         else:
             self.process.send_signal(how)

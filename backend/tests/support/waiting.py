@@ -1,11 +1,11 @@
-"""Waiting for what must happen, on however busy a machine."""
+"""Waiting for something that must happen, however busy the machine is."""
 
 import time
 from collections.abc import Callable
 from contextlib import suppress
 from typing import TypeVar
 
-# So long that only what never happens takes longer.
+# If something takes longer, it will never happen.
 PATIENCE_S = 180.0
 
 ValueT = TypeVar("ValueT")
@@ -16,9 +16,10 @@ def wait_until(
     otherwise: Callable[[], object] = lambda: None,
     not_yet: tuple[type[Exception], ...] = (),
 ) -> ValueT:
-    """Return what `look` finds, once it finds something true and raises no exception that means `not_yet`.
+    """Call `look` until it returns something true, and return that.
 
-    `otherwise` says what there was instead.
+    An exception of the types `not_yet` counts as false. Raises AssertionError after PATIENCE_S, with
+    what `otherwise` returns.
     """
     deadline = time.monotonic() + PATIENCE_S
     while True:

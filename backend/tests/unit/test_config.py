@@ -1,4 +1,4 @@
-"""Settings."""
+"""config.py: the settings, from the environment and the file .env."""
 
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from config import (
     parse_origins,
 )
 from src.database.pool import keeps_connections
-from tests.conftest import settings_for
+from tests.support.databases import settings_for
 
 
 @pytest.fixture(autouse=True)
@@ -28,7 +28,7 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("scheme", ["postgres", "postgresql", "postgresql+psycopg2"])
-def test_every_way_to_write_a_postgresql_url_opens_with_psycopg2(scheme: str) -> None:
+def test_every_spelling_of_a_postgresql_url_selects_psycopg2(scheme: str) -> None:
     url = parse_database_url(f"{scheme}://user:p%40ss@host:5433/tasks?sslmode=require")
     assert (url.drivername, url.password, url.port) == ("postgresql+psycopg2", "p@ss", 5433)
     assert url.query["sslmode"] == "require"
@@ -44,7 +44,7 @@ def test_every_way_to_write_a_postgresql_url_opens_with_psycopg2(scheme: str) ->
         ("sqlite:///hunter2.db", "DATABASE_URL: must be a PostgreSQL URL"),
     ],
 )
-def test_another_url_is_refused_without_being_repeated(
+def test_another_url_is_refused_without_repeating_it(
     monkeypatch: pytest.MonkeyPatch, value: str, sentence: str
 ) -> None:
     monkeypatch.setenv("DATABASE_URL", value)
@@ -85,7 +85,7 @@ def test_a_wrong_value_is_refused_by_name(monkeypatch: pytest.MonkeyPatch, varia
         load_settings()
 
 
-def test_origins_are_written_as_browsers_do() -> None:
+def test_origins_are_normalised_to_the_form_of_browsers() -> None:
     assert parse_origins(" http://localhost:3000/, https://app.example ,") == (
         "http://localhost:3000",
         "https://app.example",
@@ -109,7 +109,7 @@ def test_other_origins_are_refused(value: str) -> None:
         ("postgresql://host/tasks", "null", False),
     ],
 )
-def test_neon_pools_connections_itself(url: str, pool: str, kept: bool) -> None:
+def test_the_service_keeps_no_connections_to_neon_unless_told_to(url: str, pool: str, kept: bool) -> None:
     assert keeps_connections(settings_for(make_url(url), database_pool=pool)) == kept
 
 
@@ -121,7 +121,7 @@ def test_the_example_file_says_what_the_settings_do(monkeypatch: pytest.MonkeyPa
         shown[name] = " ".join(comments)
         monkeypatch.setenv(name, value)
     assert shown == {name.upper(): field.description for name, field in Settings.model_fields.items()}
-    # What is shown is the default, but where nothing is.
+    # The example shows the default, unless the default is to be unset.
     settings = load_settings()
     for name, field in Settings.model_fields.items():
         assert getattr(settings, name) == field.default or "Unset: " in str(field.description), name

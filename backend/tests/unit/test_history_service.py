@@ -15,7 +15,7 @@ from src.services.history_service import HistoryService
 from src.services.task_service import TaskService
 from src.utils.cursors import Page
 from src.utils.json_text import JsonText
-from tests.conftest import AS_REPLICA, Sql
+from tests.support.databases import AS_REPLICA, Sql
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Arrays that are too long for memory, and the space that they may take."""
+"""JSON arrays in temporary files, and the limit on their size."""
 
 import resource
 from collections.abc import Iterator
@@ -24,7 +24,7 @@ def array_of(space: Space, *items: str) -> bytes:
 
 @pytest.fixture
 def disk_of_two_megabytes() -> Iterator[None]:
-    """Files that can grow no further, as on a disk that is full."""
+    """Files cannot grow past two megabytes, as on a full disk."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (2 * MEGABYTE, hard))
     yield
@@ -32,7 +32,7 @@ def disk_of_two_megabytes() -> Iterator[None]:
 
 
 @pytest.mark.parametrize("items", [[], ["1"], ["1", '{"a":2}'], ['"x"'] * MEGABYTE])
-def test_an_array_is_what_was_put_into_it(items: list[str]) -> None:
+def test_an_array_contains_its_items(items: list[str]) -> None:
     assert array_of(Space(10 * MEGABYTE), *items).decode() == f"[{','.join(items)}]"
 
 
@@ -47,7 +47,7 @@ def test_arrays_share_a_space_and_give_it_back() -> None:
     assert array_of(space, "2" * 60) == b"[" + b"2" * 60 + b"]"
 
 
-def test_a_full_disk_is_no_space(disk_of_two_megabytes: None) -> None:
+def test_a_full_disk_raises_no_space(disk_of_two_megabytes: None) -> None:
     space = Space(10 * MEGABYTE)
     with pytest.raises(NoSpace, match="a temporary file: "):
         array_of(space, '"x"' * MEGABYTE)

@@ -1,4 +1,4 @@
-"""Warnings that are not logged too often."""
+"""PacedWarnings: the same warning is logged at most once a second."""
 
 import logging
 
@@ -8,7 +8,7 @@ from src.observability.log import PacedWarnings
 
 
 class Clock:
-    """A clock that stands still until it is set."""
+    """A clock that stands still until a test sets it."""
 
     now = 1000.0
 
@@ -26,7 +26,7 @@ def warnings(clock: Clock) -> PacedWarnings:
     return PacedWarnings(logging.getLogger("test"), clock)
 
 
-def test_a_warning_is_logged_once_a_second_and_says_how_often_it_was_not(
+def test_a_warning_is_logged_once_a_second_with_the_number_of_those_left_out(
     warnings: PacedWarnings, clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
     for clock.now in (0, 0.1, 0.999, 1, 1.5, 2.1, 10, 20):
@@ -41,7 +41,7 @@ def test_a_warning_is_logged_once_a_second_and_says_how_often_it_was_not(
     assert {record.levelname for record in caplog.records} == {"WARNING"}
 
 
-def test_warnings_do_not_hide_each_other(
+def test_different_warnings_do_not_suppress_each_other(
     warnings: PacedWarnings, clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
     for warning in ("One", "Other", "One", "Other"):
@@ -49,12 +49,12 @@ def test_warnings_do_not_hide_each_other(
     assert caplog.messages == ["One", "Other"]
 
 
-def test_a_sign_of_percent_is_itself(warnings: PacedWarnings, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_percent_sign_is_logged_as_it_is(warnings: PacedWarnings, caplog: pytest.LogCaptureFixture) -> None:
     warnings.warn("100 %s")
     assert caplog.messages == ["100 %s"]
 
 
-def test_warnings_without_end_do_not_fill_the_memory(warnings: PacedWarnings) -> None:
+def test_only_the_last_hundred_warnings_are_remembered(warnings: PacedWarnings) -> None:
     for number in range(1000):
         warnings.warn(f"File {number} is full")
     assert len(warnings._logged) == 100

@@ -1,4 +1,4 @@
-"""The hosts that the service answers for."""
+"""TrustedHosts: which values of the header Host are accepted."""
 
 import socket
 
@@ -11,7 +11,7 @@ from src.api.security import TrustedHosts
 async def is_answered(
     host: str | None, server: tuple[str, int | None] | None, hosts: tuple[str, ...] = (), path: str = "/tasks"
 ) -> bool:
-    """Whether a request for `host` that has arrived at `server` gets through to the application."""
+    """Tell whether a request for `host` that arrives at the address `server` reaches the application."""
     reached = False
 
     async def application(scope: Scope, receive: Receive, send: Send) -> None:
@@ -24,7 +24,7 @@ async def is_answered(
     headers = [(b"accept", b"*/*")] + ([] if host is None else [(b"host", host.encode("latin-1"))])
     scope = {"type": "http", "path": path, "server": server, "headers": headers}
     trusted = TrustedHosts(application, hosts)
-    # The second time from memory.
+    # The second answer comes from the cache.
     for _ in range(2):
         reached = False
         await trusted(scope, nothing, nothing)  # type: ignore[arg-type]  # Nothing is received.
@@ -50,7 +50,7 @@ async def is_answered(
         f"{socket.gethostname().upper()}:8000",
     ],
 )
-async def test_on_loopback_this_machine_is_answered_for(host: str, server: str) -> None:
+async def test_on_loopback_the_names_of_this_machine_are_accepted(host: str, server: str) -> None:
     assert await is_answered(host, (server, 8000))
 
 
@@ -71,19 +71,19 @@ async def test_on_loopback_this_machine_is_answered_for(host: str, server: str) 
         None,
     ],
 )
-async def test_on_loopback_no_other_host_is(host: str | None, server: str) -> None:
+async def test_on_loopback_every_other_host_is_refused(host: str | None, server: str) -> None:
     assert not await is_answered(host, (server, 8000))
 
 
 @pytest.mark.parametrize(
     "server", [("10.0.0.7", 8000), ("2001:db8::7", 8000), ("testserver", 80), ("/run/tasks.sock", None), None]
 )
-async def test_elsewhere_any_host_is(server: tuple[str, int | None] | None) -> None:
+async def test_beyond_loopback_any_host_is_accepted(server: tuple[str, int | None] | None) -> None:
     assert await is_answered("tasks.example", server)
 
 
 @pytest.mark.parametrize("server", ["127.0.0.1", "10.0.0.7"])
-async def test_a_list_is_all_there_is(server: str) -> None:
+async def test_with_a_list_only_the_listed_hosts_are_accepted(server: str) -> None:
     hosts = ("tasks.example", "[::1]")
     for host in ("tasks.example", "TASKS.example:8000", "[::1]:8000"):
         assert await is_answered(host, (server, 8000), hosts)

@@ -16,7 +16,7 @@ from src.exceptions.errors import TaskNotFound
 from src.schemas.task import TaskResponse
 from src.services.task_service import TaskService
 from src.utils.json_text import JsonFile, JsonText
-from tests.conftest import Sql, transaction
+from tests.support.databases import Sql, transaction
 
 NASTY = (
     "".join(map(chr, range(1, 0x180))) + "\u2028\u2029\ufeff\ufffe\uffff</script>\U0001f468\u200d\U0001f469\U0010ffff"

@@ -1,4 +1,4 @@
-"""UTC time."""
+"""Timestamps as the API writes them."""
 
 from datetime import UTC, datetime, timedelta, timezone
 

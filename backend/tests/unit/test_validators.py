@@ -1,4 +1,4 @@
-"""The rules for input."""
+"""The rules for titles, descriptions, integers and UUIDs."""
 
 import sys
 import unicodedata

@@ -10,7 +10,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,10 +17,9 @@ from sqlalchemy import URL
 
 from config import BACKEND
 from main import main
-from src.models.task_history import ActionType
-from tests.conftest import cluster_dir
 from tests.support.client import Api
-from tests.support.service import MAIN, Service, environment_of, running
+from tests.support.databases import environment_of
+from tests.support.service import MAIN, Service, running
 
 
 def fails(command: list[str], environment: dict[str, str]) -> str:
@@ -32,30 +30,24 @@ def fails(command: list[str], environment: dict[str, str]) -> str:
     return service.output.strip()
 
 
-@pytest.fixture
-def data_dir() -> Iterator[Path]:
-    with cluster_dir() as directory:
-        yield directory
-
-
-def test_it_says_where_everything_is(data_dir: Path) -> None:
+def test_the_start_prints_where_the_api_the_docs_and_the_data_are(data_dir: Path) -> None:
     with running(MAIN, DATA_DIR=str(data_dir)) as (service, api):
         address = f"http://127.0.0.1:{service.port}"
         service.wait_for("Data:  ")
         assert f"API:   {address}\n" in service.output
         assert f"Docs:  {address}/docs\n" in service.output
         api.create_task()
-        # What is printed can be typed.
+        # The printed psql command works as it stands.
         [(printed, psql)] = re.findall(r"^Data:  (.+) \(look inside: (.+)\)$", service.output, re.MULTILINE)
         command = [*shlex.split(psql), "-Atc", "SELECT title FROM tasks"]
         looked = subprocess.run(command, check=True, capture_output=True, text=True)
-        # So is who has the data already.
+        # A second service on the same data is told who has it.
         second = fails(MAIN, {"DATA_DIR": str(data_dir)})
     assert (printed, looked.stdout) == (str(data_dir), "Buy groceries\n")
     assert f"in use by another run (process {service.process.pid})" in second
 
 
-def test_help_and_the_document_need_no_database() -> None:
+def test_help_and_openapi_need_no_database() -> None:
     for option, said in (("--help", "\nDATABASE_URL=\n"), ("--openapi", (BACKEND / "openapi.json").read_text())):
         service = Service([*MAIN, option], DATABASE_URL="nonsense")
         assert service.wait() == 0
@@ -63,12 +55,12 @@ def test_help_and_the_document_need_no_database() -> None:
 
 
 @pytest.mark.parametrize(("how", "workers"), [(signal.SIGTERM, "1"), (signal.SIGINT, "2")])
-def test_it_stops_cleanly_and_leaves_no_process_but_all_data(data_dir: Path, how: signal.Signals, workers: str) -> None:
+def test_a_stop_keeps_all_data_and_leaves_no_process(data_dir: Path, how: signal.Signals, workers: str) -> None:
     for tasks in (20, 40):
         with running(MAIN, DATA_DIR=str(data_dir), WORKERS=workers) as (service, api):
             service.wait_for("Application startup complete", times=int(workers))
             for _ in range(20):
-                # A connection for each, so that every worker gets some.
+                # A new connection for each task, so every worker gets some.
                 with Api(str(api.base_url)) as another:
                     another.create_task()
             assert len(api.list_tasks()) == api.history()["pagination"]["total_count"] == tasks
@@ -77,19 +69,19 @@ def test_it_stops_cleanly_and_leaves_no_process_but_all_data(data_dir: Path, how
         assert "Traceback" not in service.output
 
 
-def test_a_connection_that_was_idle_for_a_while_still_serves(database_url: URL) -> None:
+def test_a_connection_that_was_idle_for_six_seconds_still_works(database_url: URL) -> None:
     with running(MAIN, DATABASE_URL=environment_of(database_url)) as (service, _):
         connection = http.client.HTTPConnection("127.0.0.1", service.port)
         for pause_s in (0, 6):
             time.sleep(pause_s)
-            # It would connect again by itself, if the first connection had ended.
+            # http.client must not reconnect silently if the first connection has ended.
             connection.auto_open = pause_s == 0
             connection.request("GET", "/tasks")
             assert connection.getresponse().read()
         connection.close()
 
 
-def test_a_caller_who_hangs_up_within_a_body_is_no_failure(database_url: URL) -> None:
+def test_a_caller_who_hangs_up_within_a_body_leaves_no_traceback(database_url: URL) -> None:
     begun = b"POST /tasks HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{"
     with running(MAIN, DATABASE_URL=environment_of(database_url)) as (service, api):
         with socket.create_connection(("127.0.0.1", service.port)) as caller:
@@ -100,7 +92,7 @@ def test_a_caller_who_hangs_up_within_a_body_is_no_failure(database_url: URL) ->
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])
-def test_what_it_acknowledged_outlives_a_kill(data_dir: Path, workers: str) -> None:
+def test_acknowledged_changes_survive_a_kill(data_dir: Path, workers: str) -> None:
     with running(MAIN, DATA_DIR=str(data_dir), WORKERS=workers) as (service, api):
         tasks = [api.create_task(title=f"Task {number}") for number in range(20)]
         assert service.stop(signal.SIGKILL) != 0
@@ -111,46 +103,14 @@ def test_what_it_acknowledged_outlives_a_kill(data_dir: Path, workers: str) -> N
         assert api.history()["pagination"]["total_count"] == 20
 
 
-def test_a_demo_fills_it_with_a_month_of_tasks(database_url: URL) -> None:
-    with running(MAIN, DATABASE_URL=environment_of(database_url), API_KEY="a-key-of-the-demo") as (service, api):
-        demo = Service([sys.executable, "demo.py"], PORT=str(service.port), API_KEY="a-key-of-the-demo")
-        assert demo.wait() == 0, demo.output
-        api.headers["Authorization"] = "Bearer a-key-of-the-demo"
-        stats = api.stats()
-        assert 20 < stats["total_completed"] < stats["total_tasks"]
-        assert stats["tasks_created_this_week"] == stats["total_tasks"]
-        assert {entry["action_type"] for page in api.pages("/history", limit=100) for entry in page["items"]} == set(
-            ActionType
-        )
-        assert f"{stats['total_tasks']} tasks, {stats['total_completed']} of them complete" in demo.output
-
-        once_more = Service([sys.executable, "demo.py"], PORT=str(service.port), API_KEY="a-key-of-the-demo")
-        assert once_more.wait() == 0
-        assert "has the demo's tasks already. To add another month: make demo AGAIN=yes" in once_more.output
-        assert api.stats() == stats
-        again = Service([sys.executable, "demo.py", "--again"], PORT=str(service.port), API_KEY="a-key-of-the-demo")
-        assert again.wait() == 0
-        assert api.stats()["total_tasks"] == 2 * stats["total_tasks"]
-
-        without_key = Service([sys.executable, "demo.py"], PORT=str(service.port))
-        assert without_key.wait() == 1
-        assert "An API key is required" in without_key.output
-
-
-def test_a_demo_without_a_service_says_how_to_start_one() -> None:
-    demo = Service([sys.executable, "demo.py"])
-    assert demo.wait() == 1
-    assert f"No service answers at http://127.0.0.1:{demo.port}; start one with `make run`" in demo.output
-
-
-def test_a_port_that_is_taken_is_named_and_nothing_is_announced(database_url: URL) -> None:
+def test_a_port_in_use_is_refused_in_one_sentence(database_url: URL) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         said = fails(MAIN, {"DATABASE_URL": environment_of(database_url), "PORT": port})
     assert said == f"Port {port} of 127.0.0.1 is in use by another program; stop that one, or set PORT to a free one."
 
 
-def test_settings_come_from_the_env_file_too(tmp_path: Path, database_url: URL) -> None:
+def test_settings_come_from_the_env_file_if_the_environment_has_none(tmp_path: Path, database_url: URL) -> None:
     backend = tmp_path / "a path with a space" / "backend"
     shutil.copytree(BACKEND, backend, ignore=shutil.ignore_patterns("tests", "__pycache__", ".*"))
     url = environment_of(database_url)
@@ -160,7 +120,7 @@ def test_settings_come_from_the_env_file_too(tmp_path: Path, database_url: URL) 
         assert response.headers["Access-Control-Allow-Origin"] == "https://app.example"
 
 
-def test_several_workers_of_uvicorn_serve_it_with_a_database_url(database_url: URL) -> None:
+def test_uvicorn_serves_with_several_workers_if_database_url_is_set(database_url: URL) -> None:
     url = environment_of(database_url)
     command = [sys.executable, "-m", "uvicorn", "main:app", "--workers", "2"]
     with running(command, DATABASE_URL=url) as (service, api):
@@ -168,7 +128,7 @@ def test_several_workers_of_uvicorn_serve_it_with_a_database_url(database_url: U
         service.stop()
 
 
-def test_several_workers_of_uvicorn_without_a_database_url_say_how_to_start(data_dir: Path) -> None:
+def test_uvicorn_with_several_workers_says_that_it_needs_database_url(data_dir: Path) -> None:
     service = Service([sys.executable, "-m", "uvicorn", "main:app", "--workers", "2"], DATA_DIR=str(data_dir))
     service.wait()
     assert "DATABASE_URL is not set, and several workers cannot each run the embedded PostgreSQL" in service.output
@@ -210,7 +170,7 @@ def test_a_wrong_configuration_is_refused_in_one_sentence(
     finally:
         for which, handler in handlers.items():
             signal.signal(which, handler)
-    # Which Python prints, and ends with 1.
+    # Python prints a SystemExit of text, and exits with status 1.
     said = raised.value.code
     assert isinstance(said, str)
     assert said.startswith(sentence)
@@ -218,7 +178,7 @@ def test_a_wrong_configuration_is_refused_in_one_sentence(
     assert "hunter2" not in said
 
 
-def test_a_replica_that_cannot_be_used_is_warned_of(database_url: URL) -> None:
+def test_the_log_warns_of_a_replica_that_cannot_be_used(database_url: URL) -> None:
     url = environment_of(database_url)
     with running(MAIN, DATABASE_URL=url, DATABASE_READ_URL="postgresql://127.0.0.1:1/tasks") as (service, api):
         service.wait_for("WARNING [-] The replica of DATABASE_READ_URL cannot be used: connection to")

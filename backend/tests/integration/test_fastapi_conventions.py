@@ -1,4 +1,4 @@
-"""The application as people who know FastAPI start and test it."""
+"""The application started, imported and tested like any FastAPI application."""
 
 import os
 import re
@@ -6,15 +6,14 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from sqlalchemy import URL
 
 from config import BACKEND
-from tests.conftest import cluster_dir
-from tests.support.service import Service, environment_of, running
+from tests.support.databases import environment_of
+from tests.support.service import Service, running
 from tests.support.waiting import wait_until
 
 COMMANDS = {
@@ -23,7 +22,7 @@ COMMANDS = {
     "fastapi dev": [sys.executable, "-m", "fastapi_cli", "dev"],
 }
 
-# Somebody's own tests, in a directory of their own.
+# The tests of a user of this code, in a directory of their own.
 THEIR_TESTS = """
 import logging
 import os
@@ -116,14 +115,8 @@ def test_a_dependency_can_be_overridden():
 
 
 @pytest.fixture
-def data_dir() -> Iterator[Path]:
-    with cluster_dir() as directory:
-        yield directory
-
-
-@pytest.fixture
 def backend(tmp_path: Path) -> Path:
-    """A copy of the service, which may be edited, in a path with a space."""
+    """A copy of the service that the test may edit, in a path with a space."""
     copy = tmp_path / "a path with a space" / "backend"
     return Path(
         shutil.copytree(BACKEND, copy, ignore=shutil.ignore_patterns("tests", "benchmarks", "__pycache__", ".*"))
@@ -140,7 +133,7 @@ def test_it_serves_without_a_database_url(data_dir: Path, backend: Path, command
                 source.write("# Edited.\n")
             wait_until(lambda: service.output.count("Application startup complete") == 2, lambda: service.output)
         assert api.list_tasks() == [task]
-        # Once it has ended, so has every process of its own.
+        # stop() also waits for every process that the service started.
         service.stop(signal.SIGINT)
     assert "Traceback" not in service.output
 
@@ -153,12 +146,12 @@ def test_it_serves_with_a_database_url(database_url: URL, backend: Path) -> None
 
 
 @pytest.mark.parametrize("embedded", [True, False])
-def test_people_test_it_as_they_test_any_application(
+def test_a_user_tests_it_like_any_fastapi_application(
     tmp_path: Path, data_dir: Path, database_url: URL, embedded: bool
 ) -> None:
     (tmp_path / "test_theirs.py").write_text(THEIR_TESTS)
     database = {"DATA_DIR": str(data_dir)} if embedded else {"DATABASE_URL": environment_of(database_url)}
-    # Starlette would rather have httpx2, which is not what people have.
+    # Starlette warns that it prefers httpx2; users have httpx.
     warnings = "filterwarnings=error\nignore:Using `httpx` with"
     ran = subprocess.run(
         [*(sys.executable, "-m", "pytest", "-q", "-o", warnings), str(tmp_path)],
@@ -172,8 +165,8 @@ def test_people_test_it_as_they_test_any_application(
     assert re.search(r"\d+ passed", ran.stdout)
 
 
-def test_an_import_does_nothing_else(tmp_path: Path) -> None:
-    """No connection, no migration, no server and no word, whatever the settings say."""
+def test_an_import_has_no_side_effects(tmp_path: Path) -> None:
+    """Whatever the settings say: no connection, no migration, no server, no output."""
     look = (
         "import logging, threading, psutil; from main import app;"
         "assert psutil.Process().children() == [] and threading.active_count() == 1;"
@@ -196,7 +189,7 @@ def test_an_import_does_nothing_else(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("command", ["uvicorn", "uvicorn --reload"])
-def test_a_start_that_waits_can_be_stopped(backend: Path, command: str) -> None:
+def test_a_start_that_waits_for_the_database_can_be_stopped(backend: Path, command: str) -> None:
     nowhere = {"DATABASE_URL": "postgresql://127.0.0.1:1/tasks", "START_TIMEOUT_S": "3600"}
     service = Service(COMMANDS[command], backend, **nowhere)
     service.wait_for("Waiting for the database: connection to server at")
