@@ -48,7 +48,7 @@ class Reader:
         self._assignments = ""
         self._server: Service | None = None
         # `make test` runs the tests of one file only.
-        a_few = "--numprocesses=0 -k test_timestamps --ignore-glob=*/[!u]*/test_*"
+        a_few = "-p no:xdist -k test_timestamps --ignore-glob=*/[!u]*/test_*"
         self._environment = {"DATA_DIR": str(data_dir), "PYTEST_ADDOPTS": a_few}
 
     def read(self, block: Block) -> None:

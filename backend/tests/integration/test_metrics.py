@@ -86,6 +86,8 @@ def test_the_metrics_of_workers_that_were_killed_are_removed(database_url: URL, 
 
 def test_metrics_outlive_their_directory(database_url: URL, tmp_path: Path) -> None:
     with running(MAIN, DATABASE_URL=environment_of(database_url), WORKERS="2", TMPDIR=str(tmp_path)) as (service, api):
+        # A worker that is still starting makes its files.
+        service.wait_for("Application startup complete", times=2)
         api.create_task()
         [directory] = tmp_path.iterdir()
         # As cleaners of temporary files do.
