@@ -31,7 +31,7 @@ format: .venv/installed-dev  ## Format the code, and fix what the linter can fix
 openapi: .venv/installed  ## Regenerate backend/openapi.json after a change to the API.
 	@cd backend && ../.venv/bin/python main.py --openapi > openapi.json
 
-statements: .venv/installed-dev  ## Regenerate backend/statements.sql after a change to the SQL.
+statements: .venv/installed-test  ## Regenerate backend/statements.sql after a change to the SQL.
 	@cd backend && ../.venv/bin/python statements.py > statements.sql
 
 fuzz: .venv/installed-test  ## Search for requests that break the API, until Ctrl-C (needs `make run`).

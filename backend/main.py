@@ -51,7 +51,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         redirect_slashes=False,
         # Traces only (src/observability/traces.py): metrics and logs do not go through OpenTelemetry.
         telemetry={"auto_configure": True, "metrics": False, "logs": False, "operation_spans": False},
-        # The others take its place at the start: src/api/startup.py.
+        # A placeholder: at the start, `_middleware` of src/api/startup.py replaces it.
         middleware=[Middleware(BeforeStart)],
     )
     app.state.requires_key = False

@@ -1,7 +1,8 @@
 -- Every statement that the service sends, by name. `make statements` writes this file.
 --
--- Parameters are :name, as psql has them. Each statement is a message of its own to PostgreSQL, and a
--- transaction of its own, with SET LOCAL statement_timeout in front.
+-- Parameters are :name, as in psql. Each statement is sent in one message, with SET LOCAL statement_timeout
+-- in front, as PREPARE (the first time on a connection) and EXECUTE. PostgreSQL runs one message as one
+-- transaction, so there is no BEGIN or COMMIT, except for long lists.
 --
 --   all_tasks: Every task.
 --   all_tasks_beginning: The first rows of all_tasks, usually all.

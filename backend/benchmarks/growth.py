@@ -90,10 +90,10 @@ def _print_deep_page(database: URL, page: int) -> None:
     parameters = {"offset": (page - 1) * 10, "limit": 10}
     times_ms = []
     with connection.cursor() as cursor:
-        cursor.execute(statement.prepare, parameters)
+        cursor.execute(statement.prepare_sql, parameters)
         for _ in range(20):
             started = time.perf_counter()
-            cursor.execute(statement.execute, parameters)
+            cursor.execute(statement.execute_sql, parameters)
             assert cursor.fetchall()
             times_ms.append((time.perf_counter() - started) * 1000)
     connection.close()

@@ -90,11 +90,11 @@ def run_statements(
 
     # Each client prepares them once.
     lines = ["\\if :prepared = 0"]
-    lines += [line(statement.prepare) for statement in statements]
+    lines += [line(statement.prepare_sql) for statement in statements]
     lines += ["\\set prepared 1", "\\endif", f"\\set number random(1, {tasks})"]
     # One message, as the service sends it: `\\;` does not end a message.
     for statement in statements:
-        message = f"SET LOCAL statement_timeout = 15000; {statement.execute}".replace("; ", "\\; ")
+        message = f"SET LOCAL statement_timeout = 15000; {statement.execute_sql}".replace("; ", "\\; ")
         lines.append(f"{line(message)};")
     connection.close()
     with tempfile.NamedTemporaryFile("w", suffix=".sql") as script:

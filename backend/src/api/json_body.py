@@ -14,7 +14,7 @@ from fastapi import Request, Response
 from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 
-# A task has seven. Each unknown field costs pydantic an error, and a body with thousands of them would
+# Far more than a task has. Each unknown field costs pydantic an error, and a body with thousands of them would
 # keep every other caller waiting.
 _MAX_FIELDS = 100
 
@@ -79,7 +79,7 @@ def _finite(digits: str) -> float:
 
 
 def _integer(digits: str) -> int:
-    # No field takes a number, and reading thousands of digits only costs time.
+    # No field needs 40 digits, and reading thousands of them costs time.
     return int(digits) if len(digits) < 40 else int(_finite(digits))
 
 

@@ -31,7 +31,7 @@ class Observed:
 
     The id is the caller's X-Request-ID if that is 1 to 64 of `[A-Za-z0-9._-]`, else a new one. The answer
     and every line that is logged on the way carry it. The line and the metric hold the method, the status,
-    the milliseconds and the route, a template such as `/tasks/{task_id}`: those of all tasks belong together.
+    the milliseconds and the route, a template such as `/tasks/{task_id}`, so that all tasks share one metric.
     Everything behind this middleware sees a path without its trailing slash.
 
     The middleware of libraries does one of these jobs each, and each such wrapper costs time per request.

@@ -64,7 +64,7 @@ def _complete(document: dict[str, Any], *, requires_key: bool) -> None:
 
 
 def _forbid_null(schema: dict[str, Any]) -> None:
-    """Take null from the types of an optional parameter: no query can hold it."""
+    """Remove null from an optional parameter's types: a query string cannot express it."""
     if "anyOf" in schema:
         [present] = [option for option in schema.pop("anyOf") if option != {"type": "null"}]
         schema.update(present)

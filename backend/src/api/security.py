@@ -44,7 +44,7 @@ class ApiKeys:
 
     def _knows(self, headers: Headers) -> bool:
         scheme, _, given = headers.get("authorization", "").partition(" ")
-        # Compare every key, each in constant time: the time must tell nothing of any.
+        # Compare all keys, each in constant time, so that timing reveals nothing about them.
         matches = [hmac.compare_digest(given.strip().encode("latin-1"), key) for key in self.keys]
         return scheme.lower() == "bearer" and any(matches)
 

@@ -23,8 +23,8 @@ from src.api.json_body import parse_json
 from src.exceptions.errors import ServiceError
 from src.exceptions.handlers import answer_framework_error, answer_service_error
 
-# The segment of a path that may be a parameter. No other may be one, so a path is looked up in a dictionary
-# and not matched with patterns.
+# The index of the only path segment that may be a parameter. That makes routing a dictionary lookup, without
+# patterns.
 _PARAMETER = 2
 
 
@@ -41,7 +41,7 @@ class ShortCut:
         }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        # FastAPI serves an application below another path, tests that override dependencies, and traced requests.
+        # Leave to FastAPI: a mounted application, overridden dependencies (tests), traced requests.
         if (
             scope["type"] != "http"
             or scope.get("root_path")

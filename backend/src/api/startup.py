@@ -110,7 +110,7 @@ def _middleware(settings: Settings) -> list[Middleware]:
 def _served_through(app: FastAPI, middleware: Sequence[Middleware], state: Mapping[str, object]) -> Iterator[None]:
     """Replace `BeforeStart` with `middleware`, and add `state` to that of `app`, until the block is left.
 
-    Everything is then as it was before: an application may start again, even inside of another start.
+    Then restore everything, because an application may be started again, or while already started.
     Middleware that somebody else has added stays in front.
     """
     stack_before, state_before = app.middleware_stack, app.state

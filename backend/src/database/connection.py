@@ -27,7 +27,7 @@ from src.database.statement import DIALECT, Statement
 # Named tuples: a column is an attribute.
 Rows = list[Any]
 
-# How often to send a statement on a guess of whether it is prepared.
+# How many times to try EXECUTE, or PREPARE and EXECUTE, before sending plain SQL.
 _GUESSES = 4
 # An empty send buffer takes at least this much at once (tcp(7)).
 _SENT_AT_ONCE_BYTES = 4096
@@ -73,19 +73,19 @@ class Connection:
         anything. Raises as `run` does.
         """
         name = statement.prepared_name
-        command = statement.execute if name in self._row_types else statement.prepare + statement.execute
+        command = statement.execute_sql if name in self._row_types else statement.prepare_sql + statement.execute_sql
         for _ in range(_GUESSES):
             try:
                 cursor = await self._send(before + command, parameters)
             except InvalidSqlStatementName:
-                command = statement.prepare + statement.execute
+                command = statement.prepare_sql + statement.execute_sql
             except DuplicatePreparedStatement:
-                command = statement.execute
+                command = statement.execute_sql
             except FeatureNotSupported:
                 # "cached plan must not change result type", after a migration.
-                command = statement.deallocate + statement.prepare + statement.execute
+                command = statement.deallocate_sql + statement.prepare_sql + statement.execute_sql
             else:
-                if command is not statement.execute or name not in self._row_types:
+                if command is not statement.execute_sql or name not in self._row_types:
                     self._row_types[name] = _row_type(cursor)
                 return [self._row_types[name](*row) for row in cursor.fetchall()]
         return await self.run(before + statement.prefix + statement.sql, parameters)
@@ -99,7 +99,7 @@ class Connection:
         return list(map(_row_type(cursor)._make, cursor.fetchall())) if cursor.description else []
 
     async def _send(self, sql: str, parameters: Mapping[str, Any] | None) -> Any:
-        """Return the cursor of `sql`, once the server has answered."""
+        """Return the cursor of `sql`, once the server has answered: `_on_readable` completes `_answered`."""
         cursor = self._connection.cursor()
         answered = self._answered = self._loop.create_future()
         timer = self._loop.call_later(self._patience_s, _time_out, answered, self._patience_s)

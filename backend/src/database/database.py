@@ -37,7 +37,7 @@ class Database:
     the database does not come back within `repeat_budget_s`, and when it cancels the statement after
     `statement_timeout_s`. It raises `SchemaOutdated` when the database lacks the schema of this code.
 
-    A replica is given its `primary`.
+    `primary` is set on a replica only; maintenance runs there.
     """
 
     def __init__(self, settings: Settings, primary: "Database | None" = None) -> None:
@@ -73,7 +73,7 @@ class Database:
         while True:
             try:
                 with statement_span(statement.sql):
-                    async with self.pool.connection() as connection:
+                    async with self.pool.lease() as connection:
                         rows = await connection.execute(statement, parameters or {}, self._limit)
                 break
             except UniqueViolation:
@@ -98,7 +98,7 @@ class Database:
         while True:
             try:
                 with statement_span(statement.sql):
-                    async with self.pool.connection() as connection:
+                    async with self.pool.lease() as connection:
                         return await self._collect(connection, statement)
             except NoSpace as error:
                 self.warnings.warn(f"There is no space for a list: {error}")
@@ -129,7 +129,7 @@ class Database:
 
     async def _maintain(self, statement: Statement) -> None:
         try:
-            async with self.pool.connection() as connection:
+            async with self.pool.lease() as connection:
                 await connection.run(self._limit + statement.prefix + statement.sql)
         except (psycopg2.Error, TimeoutError) as error:
             self.warnings.warn(f"The database was not maintained: {reason_of(error)}")

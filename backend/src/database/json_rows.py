@@ -31,6 +31,6 @@ def wire_columns(table: FromClause) -> str:
 
 def _wire_form(column: ColumnElement[Any]) -> ColumnElement[Any]:
     if isinstance(column.type, DateTime):
-        # The session's time zone is the server's choice, so it must not matter.
+        # Convert to UTC here: the server chooses the session's time zone.
         return func.to_char(func.timezone(_UTC, column), _FORMAT).label(column.key)
     return column

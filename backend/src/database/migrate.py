@@ -75,9 +75,9 @@ def check_replica(settings: Settings) -> None:
 
 
 async def require_current_schema(database: Database) -> None:
-    """Raise `SchemaOutdated` if the schema is another one or unguarded, `DatabaseUnavailable` if there is no answer.
+    """Raise `SchemaOutdated` for another revision or a guard that is off, `DatabaseUnavailable` if there is no answer.
 
-    A probe asks about this moment, so nothing is repeated.
+    No retries: a probe asks about now.
     """
     try:
         rows = await database.run(_STATE, repeat_budget_s=0)

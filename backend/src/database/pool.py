@@ -10,8 +10,8 @@ from src.observability.metrics import connections, connections_wanted
 class Pool:
     """At most `database_pool_size` connections, opened when first needed. `name` labels its metrics.
 
-    SQLAlchemy's pool holds connections that block a thread, and psycopg2's own hands out no more than
-    there are instead of letting callers wait. A driver with an asynchronous pool would replace this file.
+    SQLAlchemy's pool holds connections that block a thread, and psycopg2's own pool fails when it is empty:
+    it does not wait. A driver with an asynchronous pool would replace this file.
     """
 
     def __init__(self, settings: Settings, name: str) -> None:
@@ -22,7 +22,7 @@ class Pool:
         self._in_use = connections.labels(name, "used")
         self._wanted = connections_wanted.labels(name)
 
-    def connection(self) -> "Lease":
+    def lease(self) -> "Lease":
         """Return a connection for the length of an `async with` block.
 
         Entering it raises `TimeoutError` when no connection is free within `queue_timeout_s`, and
@@ -31,7 +31,7 @@ class Pool:
         return Lease(self)
 
     async def acquire(self) -> Connection:
-        """Return a connection, which the caller must release. Raises as `connection` does."""
+        """Return a connection, which the caller must release. Raises as `lease` does."""
         if self._free.locked():
             await self._wait_in_line()
         else:

@@ -20,7 +20,7 @@ class Retry:
 
     A restarting server, a failover and a deadlock are over within seconds, and callers need not hear of
     them. Every statement is safe to repeat; `Database.run` says why. The pauses double, with jitter, so
-    that callers who deadlocked or lost the same server do not meet again
+    that callers who deadlocked or lost the same server do not retry at the same moment
     (https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/).
     """
 

@@ -15,10 +15,10 @@ DIALECT = PGDialect_psycopg2()  # type: ignore[no-untyped-call]
 # psycopg2 adapts the parameters, so it must know UUIDs.
 psycopg2.extras.register_uuid()  # type: ignore[no-untyped-call]
 
-# A prefix that forces one plan for all parameters, by an index. For a page, PostgreSQL would rather plan
-# each request afresh, because it does not know the limit and guesses a tenth of the table. The same guess
-# makes it compile the plan (jit), which takes longer than running it. And a table that is empty at planning
-# time does not stay empty.
+# A prefix that forces one plan, by an index, for all parameters. Otherwise PostgreSQL plans each page again:
+# without knowing the limit, it assumes a tenth of the table, finds the reusable plan too expensive, and turns
+# on JIT, which takes longer than the query. Sequential scans are off because a plan made on an empty table
+# would keep scanning it as it grows.
 PLAN_FOR_ANY_PARAMETERS = (
     "SET LOCAL plan_cache_mode = force_generic_plan; SET LOCAL jit = off; SET LOCAL enable_seqscan = off; "
 )
@@ -33,10 +33,10 @@ class Statement:
     """One SQL statement, in the forms that psycopg2 and PostgreSQL take.
 
     - `sql` is its text, with psycopg2's placeholders for its `parameters`.
-    - `prepare` makes PostgreSQL keep it, with its plan, as `prepared_name`; parsing and planning take
+    - `prepare_sql` makes PostgreSQL keep it, with its plan, as `prepared_name`; parsing and planning take
       longer than running. The name ends in a hash of the text, so on any connection it means this
-      statement, whoever prepared it. `deallocate` drops it.
-    - `execute` runs what was prepared.
+      statement, whoever prepared it. `deallocate_sql` drops it.
+    - `execute_sql` runs what was prepared.
     - `prefix` is SQL that goes in front of the statement, in the same transaction.
 
     `name` and `purpose` are for people: see statements.sql.
@@ -68,10 +68,10 @@ class Statement:
         digest = hashlib.sha256(f"{declared}{numbered}".encode()).hexdigest()
         self.prepared_name = f"{name}_{digest[:16]}"
         text = numbered.replace("%", "%%") if parameters else numbered
-        self.prepare = f"PREPARE {self.prepared_name} {declared} AS {text}; "
+        self.prepare_sql = f"PREPARE {self.prepared_name} {declared} AS {text}; "
         values = _in_parentheses(f"%({parameter})s" for parameter in parameters)
-        self.execute = f"{prefix}EXECUTE {self.prepared_name} {values}"
-        self.deallocate = f"DEALLOCATE {self.prepared_name}; "
+        self.execute_sql = f"{prefix}EXECUTE {self.prepared_name} {values}"
+        self.deallocate_sql = f"DEALLOCATE {self.prepared_name}; "
         STATEMENTS.append(self)
 
 

@@ -18,7 +18,7 @@ class TaskLocks:
     def __init__(self, timeout_s: float, warnings: PacedWarnings) -> None:
         self._timeout_s = timeout_s
         self._warnings = warnings
-        # A lock is gone when its last holder or waiter is.
+        # A lock disappears once nobody holds it or waits for it.
         self._locks: WeakValueDictionary[UUID, asyncio.Lock] = WeakValueDictionary()
 
     async def acquire(self, task_id: UUID) -> asyncio.Lock:

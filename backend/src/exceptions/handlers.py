@@ -19,8 +19,6 @@ from src.exceptions.errors import (
 )
 from src.utils.response import failure
 
-RETRY_AFTER_S = 2
-
 _STATUS_CODES: dict[type[ServiceError], int] = {
     TaskNotFound: 404,
     NotJson: 415,
@@ -69,9 +67,7 @@ def register_handlers(app: FastAPI) -> None:
 async def answer_service_error(request: Request, error: Exception) -> Response:
     """Return the response for a `ServiceError`."""
     assert isinstance(error, ServiceError)
-    status_code = _STATUS_CODES[type(error)]
-    headers = {"Retry-After": str(RETRY_AFTER_S)} if status_code == 503 else None
-    return failure(status_code, error.message, headers)
+    return failure(_STATUS_CODES[type(error)], error.message)
 
 
 async def _answer_invalid_request(request: Request, error: Exception) -> Response:

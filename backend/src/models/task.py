@@ -15,6 +15,7 @@ class Task(Base):
 
     __tablename__ = "tasks"
 
+    # In the order of the JSON. Add columns at the end: a migration cannot put one in between.
     id: Mapped[UUID] = mapped_column(primary_key=True)
     # TEXT with a check: VARCHAR(n) would silently cut trailing spaces beyond its length.
     title: Mapped[str] = mapped_column(Text)

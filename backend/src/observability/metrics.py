@@ -4,6 +4,7 @@ https://opentelemetry.io/docs/specs/semconv/http/http-metrics/ and
 https://opentelemetry.io/docs/specs/semconv/database/database-metrics/
 """
 
+import fcntl
 import logging
 import os
 import shutil
@@ -22,7 +23,7 @@ log = logging.getLogger(__name__)
 # Each of several workers writes to files in this directory, and any of them reads them all. prometheus-client
 # reads the variable when it makes the metrics below.
 DIRECTORY_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
-_DIRECTORY_PREFIX = "task-backend-metrics-"
+_DIRECTORY_PREFIX, _LOCK = "task-backend-metrics-", "lock"
 
 if DIRECTORY_VARIABLE in os.environ:
     Path(os.environ[DIRECTORY_VARIABLE]).mkdir(parents=True, exist_ok=True)
@@ -62,19 +63,19 @@ refused_connections = Counter(
 def shared_by_workers() -> Iterator[None]:
     """Let the workers that this process starts share their metrics, until the block is left."""
     _remove_leftovers()
-    with TemporaryDirectory(prefix=f"{_DIRECTORY_PREFIX}{os.getpid()}-") as directory:
+    with TemporaryDirectory(prefix=_DIRECTORY_PREFIX) as directory, Path(directory, _LOCK).open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
         os.environ[DIRECTORY_VARIABLE] = directory
         yield
 
 
 def _remove_leftovers() -> None:
-    """Remove the directories of processes that were killed."""
-    for directory in Path(gettempdir()).glob(f"{_DIRECTORY_PREFIX}*"):
-        pid = directory.name.removeprefix(_DIRECTORY_PREFIX).partition("-")[0]
-        # Another start may be faster, and others may use the prefix.
-        with suppress(FileNotFoundError, ValueError):
-            if directory.lstat().st_uid == os.geteuid() and not psutil.pid_exists(int(pid)):
-                shutil.rmtree(directory, ignore_errors=True)
+    """Remove the directories of processes that were killed: their locks are free."""
+    for path in Path(gettempdir()).glob(f"{_DIRECTORY_PREFIX}*/{_LOCK}"):
+        # A running service holds the lock, another account may own it, another start may be faster.
+        with suppress(OSError), path.open("r+") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(path.parent, ignore_errors=True)
 
 
 def registry() -> CollectorRegistry:
@@ -84,7 +85,7 @@ def registry() -> CollectorRegistry:
         return REGISTRY
     if not Path(directory).is_dir():
         # A cleaner of temporary files may have removed it. Each worker still knows its own metrics.
-        log.warning("/metrics tells of one worker: its directory %s is gone", directory)
+        log.warning("/metrics shows only one worker: its directory %s is gone", directory)
         return REGISTRY
     # A worker that was killed uses no connection any more. Another worker may be faster to note it.
     for file in Path(directory).glob("gauge_live*_*.db"):

@@ -12,7 +12,7 @@ from src.models import ActionType
 # The kinds that count entries of the history.
 ENTRY_KINDS = f"kind IN {tuple(map(str, ActionType))}"
 
-# Beyond this many parts, adding them up takes longer than the rest of a page of the history.
+# A part is a row of `counts` or `count_changes`. Adding up more than these takes longer than the rest of a query.
 _MANY_PARTS = 200
 
 
@@ -40,7 +40,7 @@ def count_by_day(kinds: str) -> str:
 WEEKLY_COUNTS = Statement(
     "weekly_counts",
     "Counts the tasks created and completed in the week of `now`, by default the present, and all tasks.",
-    # A new task gets its time from the same clock, so that no other clock can put it into another week.
+    # The database's clock, as for `created_at`: the service's might already be in the next week.
     text("""
         WITH week AS (
             SELECT CAST(date_trunc('week', timezone('UTC', coalesce(CAST(:now AS timestamptz), now()))) AS date)

@@ -16,7 +16,7 @@ from src.utils.cursors import EntryPosition
 # From here on, finding the day of an offset is faster than stepping over the entries before it.
 _FAR = 1000
 
-# What a page may be filtered by: each leads an index, and the first one given finds the page.
+# The filters. Each is the first column of an index; the first filter given decides which index a page uses.
 _VALUES = {"task_id": "CAST(:task_id AS uuid)", "action_type": "CAST(:action_type AS varchar)"}
 _FILTERS: dict[tuple[str, ...], str] = {
     (): "",
@@ -99,10 +99,10 @@ def _next_page(filters: tuple[str, ...]) -> Statement:
 def _statement(
     name: str, purpose: str, *, total_count: str, entries: str, entries_before: str, before: str = ""
 ) -> Statement:
-    """Return the statement that returns, in one row, a page of `entries` and what its pagination tells.
+    """Return the statement for a page of `entries`.
 
-    These are the `total_count` of all that match, in how many `parts` it is counted, the number of
-    `entries_before` the page, its `items` as a JSON array, and the position of the last of them.
+    It returns one row: the `total_count` of all that match, the number of `parts` that this is the sum of,
+    the number of `entries_before` the page, its `items` as a JSON array, and the position of the last item.
     """
     statement = f"""
         WITH {before} total AS ({total_count}),
@@ -124,9 +124,8 @@ def _entries(filters: tuple[str, ...], *conditions: str) -> str:
     """Return the SELECT of the entries that match, newest first, by the index that the first filter leads."""
     matching, order = [*_conditions(filters), *conditions], "timestamp DESC, history_id DESC"
     if filters:
-        # ANY instead of an equality, and the filter in the ORDER BY: after an equality, the index on the time has
-        # the right order as well, and the planner, which does not know how rare the value is, might scan the whole
-        # history by it.
+        # `= ANY` and the filter in the ORDER BY make the planner use the filter's index. With a plain `=`, the index
+        # on the time has the right order too, and for a rare value the planner might scan the whole history by it.
         matching[0] = f"{filters[0]} = ANY (ARRAY[{_VALUES[filters[0]]}])"
         order = f"{filters[0]}, {order}"
     where = f"WHERE {' AND '.join(matching)}" if matching else ""

@@ -5,7 +5,8 @@ Each change of a task is one statement, so it commits or fails as a whole. It is
 - `task` locks the row, so that racing callers take turns, and keeps the task as it was;
 - `moment` reads the clock, once the lock is held;
 - `changed` (`created`, `deleted`) changes the task, if there is anything to change;
-- `logged` writes the history entry of what `changed` did.
+- `logged` writes the history entry of what `changed` did (PostgreSQL runs it although nothing selects from it);
+- the SELECT at the end returns the task after the change, or as it was. No row means that there is no such task.
 
 statements.sql shows the SQL that results.
 """

@@ -97,5 +97,5 @@ def page_of_tasks(after: TaskPosition | None, is_completed: bool | None) -> Stat
         return NEXT_PAGE_OF_KIND if after.is_completed else NEXT_PAGE
     if after.is_completed is is_completed:
         return NEXT_PAGE_OF_KIND
-    # The complete tasks follow every incomplete one, and the reverse never happens.
+    # Incomplete tasks come first, so none can follow a complete one.
     return FIRST_PAGE_OF_KIND if is_completed else None

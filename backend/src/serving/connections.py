@@ -1,4 +1,4 @@
-"""The connections of one process: their number, and the one that goes when a new one needs its place.
+"""The limit on the connections of a process, and the choice of the one to close for a new one.
 
 These limits apply before a request is complete, and so before the service asks for an API key: they are
 all that protects it from anybody who can reach the port. Delete this once uvicorn makes room for a new

@@ -1,8 +1,8 @@
 """HTTP/1.1 on one connection: uvicorn's protocol, with limits on callers who keep it waiting.
 
-uvicorn and httptools limit neither the bytes nor the time of a request that has not arrived; httptools
-takes an offer to upgrade for an upgrade, and the fields after a body (trailers) for headers. Delete
-this once uvicorn has such limits, or once nobody reaches the port but a proxy that has them.
+uvicorn and httptools limit neither the bytes nor the time of a request that has not arrived. httptools
+treats a request with `Upgrade` as already upgraded, and trailers as headers. Delete this once uvicorn has
+such limits, or if only a proxy with such limits can reach the port.
 """
 
 import asyncio
@@ -25,7 +25,7 @@ _FIRST_REQUEST_TIMEOUT_S = 3.0
 # How long a caller may leave its answer unread when the service stops.
 _LAST_WRITE_TIMEOUT_S = 1.0
 
-# The smallest chunk has one byte of a body, and five around it.
+# A chunk of 1 byte has 5 bytes of framing; 8 leaves some room.
 _FRAMING_BYTES_PER_BYTE = 8
 # How much the service reads from a caller that goes on sending after its answer. Closing earlier could
 # keep the answer from the caller (RFC 9112, 9.6).
@@ -67,7 +67,7 @@ class PatientProtocol(HttpToolsProtocol):
         self._served: RequestResponseCycle | None = None
 
         self._arriving = _NOTHING
-        # What has arrived of the header section, or around the body.
+        # Bytes so far of the header section or, during a body, of its chunk framing.
         self._arrived_bytes = 0
         self._ignored_bytes = 0
         self._arrival_deadline = math.inf

@@ -1,4 +1,4 @@
-"""`python main.py`, from the moment it takes its port to the moment it gives it back."""
+"""What `python main.py` does: take the port, prepare the database, serve."""
 
 import logging
 from collections.abc import Callable

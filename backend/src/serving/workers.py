@@ -77,4 +77,4 @@ def join_workers(settings: Settings) -> None:
             " `WORKERS=2 make run`."
         )
     if DIRECTORY_VARIABLE not in os.environ:
-        log.warning("/metrics tells of one worker; set %s to an empty directory", DIRECTORY_VARIABLE)
+        log.warning("/metrics shows only one worker; set %s to an empty directory", DIRECTORY_VARIABLE)

@@ -9,6 +9,7 @@ from starlette.types import Receive, Scope, Send
 from src.utils.json_text import NULL, JsonFile, JsonText, json_object
 
 _MEDIA_TYPE = "application/json"
+_RETRY_AFTER_S = 2
 
 
 def success(
@@ -25,9 +26,10 @@ def streamed_success(data: JsonFile) -> Response:
 
 
 def failure(status_code: int, error: str, headers: Mapping[str, str] | None = None) -> Response:
-    """Return a failed response; `error` is one readable sentence."""
+    """Return a failed response; `error` is one readable sentence. A 503 says when to try again."""
     body = json_object(success="false", data=NULL, popup="null", error=json.dumps(error))
-    return Response(body, status_code, headers, _MEDIA_TYPE)
+    retry_after = {"Retry-After": str(_RETRY_AFTER_S)} if status_code == 503 else {}
+    return Response(body, status_code, {**retry_after, **(headers or {})}, _MEDIA_TYPE)
 
 
 class _Streamed(StreamingResponse):

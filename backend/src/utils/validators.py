@@ -66,7 +66,7 @@ def check_description(value: object) -> str:
 
 
 def check_integer(value: object, minimum: int, maximum: int) -> int:
-    """Accept an integer within the bounds, written in decimal digits: not `1_0`, `+1` or `1.0`."""
+    """Accept a query parameter that is an integer within the bounds, in decimal digits: not `1_0`, `+1` or `1.0`."""
     if isinstance(value, str) and _digits.fullmatch(value) and minimum <= int(value) <= maximum:
         return int(value)
     raise PydanticCustomError("integer", f"must be an integer from {minimum} to {maximum}")

@@ -149,6 +149,7 @@ def test_a_locked_task_delays_only_the_callers_who_change_it(
 
     assert sorted(answer.status_code for answer in answers) == statuses
     assert len(api.history_of(task["id"])) == 1 + entries
+    wait_until(lambda: not database.task_locks._locks)
 
 
 def waiters(database: Database, task_id: str) -> int:

@@ -1,9 +1,8 @@
 """/metrics: requests by route, the connection pool and retries, over all workers."""
 
-import os
+import fcntl
 import shutil
 import signal
-import subprocess
 import threading
 from pathlib import Path
 
@@ -72,16 +71,21 @@ def test_the_document_and_the_assets_of_its_pages_have_a_route(database_url: URL
 
 
 def test_the_metrics_of_workers_that_were_killed_are_removed(database_url: URL, tmp_path: Path) -> None:
-    with subprocess.Popen(["true"]) as ended:  # noqa: S607
-        pass
-    kept = {tmp_path / f"task-backend-metrics-{name}" for name in (f"{os.getpid()}-x", "else")}
-    for directory in (tmp_path / f"task-backend-metrics-{ended.pid}-x", *kept):
+    killed, running_service, foreign = (tmp_path / f"task-backend-metrics-{name}" for name in ("1", "2", "else"))
+    for directory in (killed, running_service, foreign):
         directory.mkdir()
         (directory / "counter_1.db").touch()
-    with running(MAIN, DATABASE_URL=environment_of(database_url), WORKERS="2", TMPDIR=str(tmp_path)) as (service, _):
-        [own] = tmp_path.glob(f"task-backend-metrics-{service.process.pid}-*")
-        assert set(tmp_path.iterdir()) == {own, *kept}
-    assert set(tmp_path.iterdir()) == kept
+    (killed / "lock").touch()
+    with (running_service / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with running(MAIN, DATABASE_URL=environment_of(database_url), WORKERS="2", TMPDIR=str(tmp_path)) as (
+            service,
+            _,
+        ):
+            service.wait_for("Application startup complete", times=2)
+            assert len({*tmp_path.iterdir()} - {running_service, foreign}) == 1
+            assert not killed.exists()
+    assert {*tmp_path.iterdir()} == {running_service, foreign}
 
 
 def test_metrics_outlive_their_directory(database_url: URL, tmp_path: Path) -> None:
@@ -94,7 +98,7 @@ def test_metrics_outlive_their_directory(database_url: URL, tmp_path: Path) -> N
         shutil.rmtree(directory)
         # On the same connection, so the same worker answers.
         assert scrape(api)[REQUESTS]["POST", "/tasks", "201"] == 1
-        service.wait_for(f"/metrics tells of one worker: its directory {directory} is gone")
+        service.wait_for(f"/metrics shows only one worker: its directory {directory} is gone")
 
 
 def test_the_pool_and_the_retries_are_measured(database_url: URL, sql: Sql) -> None:

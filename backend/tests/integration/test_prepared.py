@@ -83,19 +83,19 @@ async def connection(database_url: URL) -> AsyncIterator[Connection]:
     connection.close()
 
 
-@pytest.mark.parametrize("meanwhile", ["DEALLOCATE ALL", NUMBER.prepare, NUMBER.deallocate, "SELECT 1"])
+@pytest.mark.parametrize("meanwhile", ["DEALLOCATE ALL", NUMBER.prepare_sql, NUMBER.deallocate_sql, "SELECT 1"])
 async def test_a_statement_answers_whether_it_is_still_prepared_or_already(
     connection: Connection, meanwhile: str
 ) -> None:
     assert await connection.execute(NUMBER, {"number": 1}, LIMIT) == [(2,)]
-    if meanwhile is NUMBER.prepare:
+    if meanwhile is NUMBER.prepare_sql:
         await connection.run("DEALLOCATE ALL")
     await connection.run(meanwhile)
     assert await connection.execute(NUMBER, {"number": 2}, LIMIT) == [(3,)]
 
 
 async def test_a_statement_that_somebody_else_prepared_is_used(connection: Connection) -> None:
-    await connection.run(NUMBER.prepare)
+    await connection.run(NUMBER.prepare_sql)
     assert await connection.execute(NUMBER, {"number": 1}, LIMIT) == [(2,)]
 
 

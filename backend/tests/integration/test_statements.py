@@ -5,7 +5,8 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
-from typing import Any
+from types import ModuleType
+from typing import Any, cast
 from uuid import UUID, uuid4
 
 import psycopg2
@@ -195,19 +196,24 @@ class ExplainedDatabase(Database):
 
     async def _explain(self, statement: Statement, parameters: Mapping[str, Any]) -> None:
         connection = await self.pool.acquire()
-        as_it_runs = f"BEGIN; {self._limit}{statement.prepare}"
-        explain = statement.execute.replace("EXECUTE ", "EXPLAIN EXECUTE ")
+        as_it_runs = f"BEGIN; {self._limit}{statement.prepare_sql}"
+        explain = statement.execute_sql.replace("EXECUTE ", "EXPLAIN EXECUTE ")
         lines = await connection.run(as_it_runs + explain, parameters)
         await connection.run("ROLLBACK; DEALLOCATE ALL")
         self.plan = "\n".join(line for (line,) in lines)
         self.pool.release(connection)
 
 
+def formatter() -> ModuleType:
+    """The script that writes statements.sql."""
+    missing = "needs pglast: pip install -r requirements-test.txt"
+    return cast(ModuleType, pytest.importorskip("statements", reason=missing, exc_type=ImportError))
+
+
 def test_statements_sql_shows_the_statements_that_are_sent() -> None:
-    statements = pytest.importorskip("statements", reason="needs pglast (requirements-test.txt)", exc_type=ImportError)
+    formatter()
     shown = subprocess.run([sys.executable, "statements.py"], cwd=BACKEND, capture_output=True, text=True, check=True)
     assert (BACKEND / "statements.sql").read_text() == shown.stdout, "run `make statements`"
-    assert statements
 
 
 SHOWN = re.findall(r"^-- (\w+)\n-- ", (BACKEND / "statements.sql").read_text(), re.MULTILINE)
@@ -215,22 +221,21 @@ SHOWN = re.findall(r"^-- (\w+)\n-- ", (BACKEND / "statements.sql").read_text(), 
 
 @pytest.mark.parametrize("name", SHOWN)
 def test_a_statement_is_planned_alike_as_it_is_shown_and_as_it_is_sent(many_rows: tuple[URL, UUID], name: str) -> None:
-    statements = pytest.importorskip("statements", reason="needs pglast (requirements-test.txt)", exc_type=ImportError)
     [statement] = [statement for statement in STATEMENTS if statement.name == name]
     parameters = statement.parameters
     shown = re.sub(
-        r"(?<![:\w]):([a-z]\w*)", lambda match: f"${parameters.index(match[1]) + 1}", statements.formatted(statement)
+        r"(?<![:\w]):([a-z]\w*)", lambda match: f"${parameters.index(match[1]) + 1}", formatter().formatted(statement)
     )
-    head, _, _ = statement.prepare.partition(" AS ")
+    head, _, _ = statement.prepare_sql.partition(" AS ")
     nulls = f"({', '.join('NULL' for _ in parameters)})" if parameters else ""
     generic = "SET plan_cache_mode = force_generic_plan; "
     explain = f"EXPLAIN (VERBOSE, COSTS OFF) EXECUTE {statement.prepared_name}{nulls}"
     with psycopg2.connect(**connect_arguments(settings_for(many_rows[0]))) as connection:
         plans = []
-        for prepare in (statement.prepare.replace("%%", "%"), f"{head} AS {shown};"):
+        for prepare in (statement.prepare_sql.replace("%%", "%"), f"{head} AS {shown};"):
             cursor = connection.cursor()
             cursor.execute(generic + prepare + explain)
             plans.append(cursor.fetchall())
-            cursor.execute(statement.deallocate)
+            cursor.execute(statement.deallocate_sql)
     connection.close()
     assert plans[0] == plans[1]

@@ -45,7 +45,8 @@ def test_a_request_and_its_statement_are_traced_if_a_collector_is_set(database_u
     with collector() as (endpoint, received):
         url = environment_of(database_url)
         collected = {"OTEL_EXPORTER_OTLP_ENDPOINT": endpoint, "OTEL_EXPORTER_OTLP_TIMEOUT": str(PATIENCE_S)}
-        with running(MAIN, BACKEND, DATABASE_URL=url, WORKERS=workers, **collected) as (_, api):
+        with running(MAIN, BACKEND, DATABASE_URL=url, WORKERS=workers, **collected) as (service, api):
+            service.wait_for("Application startup complete", times=int(workers))
             task = api.create_task()
             parent = f"00-{trace_id}-b7ad6b7169203331-01"
             api.get(f"/tasks/{task['id']}", headers={"traceparent": parent})

@@ -107,7 +107,9 @@ async def test_a_waiter_who_leaves_just_before_a_release_is_passed_over(locks: T
     held.release()
     (await waiting[1]).release()
     assert waiting[0].cancelled()
-    await locks.acquire(TASK)
+    del held, waiting
+    await settle()
+    assert is_empty(locks)
 
 
 async def test_a_lock_granted_to_a_waiter_who_leaves_goes_to_the_next(locks: TaskLocks) -> None:
@@ -119,7 +121,9 @@ async def test_a_lock_granted_to_a_waiter_who_leaves_goes_to_the_next(locks: Tas
     waiting[0].cancel()
     (await waiting[1]).release()
     assert waiting[0].cancelled()
-    await locks.acquire(TASK)
+    del held, waiting
+    await settle()
+    assert is_empty(locks)
 
 
 async def test_a_caller_who_fails_releases_the_lock(callers: Callers) -> None:
