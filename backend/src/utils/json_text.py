@@ -14,11 +14,6 @@ _IN_MEMORY_BYTES = 2**20
 _CHUNK_BYTES = 2**17
 
 
-def json_array(items: Iterable[str]) -> JsonText:
-    """Return the array of `items`, each a JSON text."""
-    return JsonText(f"[{','.join(items)}]")
-
-
 def json_object(**members: str) -> JsonText:
     """Return the object of `members`, each value a JSON text, in the order given."""
     return JsonText("{" + ",".join(f'"{name}":{value}' for name, value in members.items()) + "}")
