@@ -8,7 +8,7 @@ such limits, or if only a proxy with such limits can reach the port.
 import asyncio
 import math
 from enum import Enum, auto
-from typing import Any
+from typing import Any, cast
 
 import httptools
 from uvicorn._types import ASGI3Application
@@ -16,6 +16,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 from uvicorn.server import ServerState
 
 from config import Settings
+from src.serving.answers import WholeAnswer
 from src.serving.connections import Connections
 from src.serving.refusals import Refusal, refusal_bytes
 
@@ -203,10 +204,14 @@ class PatientProtocol(HttpToolsProtocol):
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         self._served = cycle
+        cycle.transport = cast(asyncio.Transport, WholeAnswer(cycle.transport))
         super()._start_asgi_task(cycle, app)
 
     def on_response_complete(self) -> None:
         """Go on with the next request, or wait for it."""
+        # The answer to HEAD has no body.
+        if self._served is not None:
+            cast(WholeAnswer, self._served.transport).flush()
         super().on_response_complete()
         if self.cycle.response_complete or self._is_served_early():
             self._connections.wait(self)

@@ -2,6 +2,7 @@
 
 import socket
 import struct
+import sys
 
 import pytest
 from fastapi import FastAPI
@@ -143,3 +144,15 @@ def test_a_caller_who_resets_the_connection_leaves_no_traceback(database_url: UR
         service.stop()
     assert "Traceback" not in service.output
     assert " ERROR " not in service.output
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs Linux, which counts the segments of a connection")
+def test_an_answer_arrives_in_one_segment(address: str) -> None:
+    """A process that is killed between two writes would leave half an answer, which no load balancer can repeat."""
+    with caller(address) as someone:
+        for _ in range(10):
+            someone.send(GET_HEALTH)
+            assert someone.answer()[0] == 200
+        # tcpi_data_segs_in of struct tcp_info, /usr/include/linux/tcp.h.
+        [segments] = struct.unpack_from("I", someone.socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 192), 152)
+    assert segments == 10
