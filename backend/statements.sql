@@ -9,14 +9,16 @@
 --   complete_task: Completes a task and logs it, unless it is complete already.
 --   complete_tasks: Every complete task.
 --   complete_tasks_beginning: The first rows of complete_tasks, usually all.
---   confirm_deletion: Returns null if a deletion is logged: the answer if an earlier attempt was committed.
+--   confirm_deletion: Returns null, if the deletion is in the log.
 --   create_task: Creates a task and logs it.
+--   create_task_once: Creates a task and logs it, unless the creation is in the log already.
 --   deep_history_page: A page of the history, far from the newest entry.
 --   deep_history_page_by_action_type: A page of the history of one action, far from the newest entry.
 --   delete_task: Deletes a task and logs it.
 --   first_page_of_tasks: The first page of the list.
 --   first_page_of_tasks_of_kind: The first page of the complete or the incomplete tasks.
 --   fold_counts: Adds recent changes to the totals, in the background.
+--   get_entry: Returns an entry of the history, and the one that undid it.
 --   get_task: Returns a task.
 --   history_page: A page of the history.
 --   history_page_by_action_type: A page of the history of one action.
@@ -31,8 +33,11 @@
 --   next_page_of_tasks: The page of the list after an incomplete task.
 --   next_page_of_tasks_of_kind: The page of the complete or the incomplete tasks after one of them.
 --   reopen_task: Reopens a task and logs it, unless it is incomplete already.
---   return_task_if_logged: Returns a task if its change is logged: the answer if an earlier attempt was committed.
+--   return_task_as_created: Returns a task as it was created, if that is in the log.
+--   return_task_if_logged: Returns a task, if the change is in the log.
+--   return_task_if_undone: Returns the task of an entry, if that is undone.
 --   schema_state: Returns the revision of the schema, and the guards that are off or missing.
+--   undo_entry: Undoes the change of an entry, if the task still is as that left it.
 --   update_task: Sets a title, a description or both, and logs it if anything differs.
 --   weekly_counts: Counts the tasks created and completed in the week of `now`, by default the present, and all tasks.
 
@@ -108,7 +113,10 @@ WITH task AS (
              completed_at = (SELECT moment.now
                              FROM moment)
          FROM task
-         WHERE tasks.id = task.id AND NOT task.is_completed
+         WHERE tasks.id = task.id
+           AND NOT task.is_completed
+           AND (CAST(:if_match AS text[]) IS NULL
+             OR to_char(timezone('UTC', task.updated_at), 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') = ANY(CAST(:if_match AS text[])))
          RETURNING tasks.id,
                    tasks.title,
                    tasks.description,
@@ -118,15 +126,34 @@ WITH task AS (
                    tasks.completed_at
        ),
      logged AS (
-         INSERT INTO task_history (history_id, task_id, action_type, description, timestamp)
+         INSERT INTO task_history (history_id,
+                                   task_id,
+                                   action_type,
+                                   description,
+                                   timestamp,
+                                   task_title,
+                                   changes)
          SELECT CAST(:history_id AS uuid) AS history_id,
                 changed.id AS task_id,
                 'COMPLETED' AS action_type,
                 'Task marked as completed' AS description,
-                changed.updated_at AS timestamp
-         FROM changed
+                changed.updated_at AS timestamp,
+                changed.title AS task_title,
+                json_build_object('is_completed',
+                                  json_build_object('before', task.is_completed, 'after', changed.is_completed),
+                                  'completed_at',
+                                  json_build_object('before',
+                                                    to_char(timezone('UTC', task.completed_at),
+                                                            'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
+                                                    'after',
+                                                    to_char(timezone('UTC', changed.completed_at),
+                                                            'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'))) AS changes
+         FROM changed, task
        )
-  SELECT CAST(row_to_json(item) AS text) AS json
+  SELECT CAST(row_to_json(item) AS text) AS json,
+         item.updated_at,
+         EXISTS (SELECT *
+                 FROM changed) AS is_logged
   FROM (SELECT answer.id AS id,
                answer.title AS title,
                answer.description AS description,
@@ -203,9 +230,9 @@ LIMIT 500;
 
 
 -- confirm_deletion
--- Returns null if a deletion is logged: the answer if an earlier attempt was committed.
-SELECT pg_logical_emit_message(true, '', '');
-SELECT 'null' AS json
+-- Returns null, if the deletion is in the log.
+SELECT pg_current_xact_id();
+SELECT 'null' AS json, pg_logical_emit_message(TRUE, '', '') IS NOT NULL AS is_logged
 WHERE EXISTS (SELECT *
               FROM task_history
               WHERE task_history.history_id = CAST(:history_id AS uuid));
@@ -221,7 +248,13 @@ WITH created AS (
                             created_at,
                             updated_at,
                             completed_at)
-         VALUES (CAST(:task_id AS uuid), :title, :description, FALSE, now(), now(), NULL)
+         SELECT CAST(:task_id AS uuid) AS id,
+                :title AS title,
+                :description AS description,
+                FALSE AS is_completed,
+                now() AS created_at,
+                now() AS updated_at,
+                NULL AS completed_at
          RETURNING tasks.id,
                    tasks.title,
                    tasks.description,
@@ -231,15 +264,113 @@ WITH created AS (
                    tasks.completed_at
        ),
      logged AS (
-         INSERT INTO task_history (history_id, task_id, action_type, description, timestamp)
+         INSERT INTO task_history (history_id,
+                                   task_id,
+                                   action_type,
+                                   description,
+                                   timestamp,
+                                   task_title,
+                                   changes)
          SELECT CAST(:history_id AS uuid) AS history_id,
                 created.id AS task_id,
                 'CREATED' AS action_type,
                 concat('Task created: ''', created.title, '''') AS description,
-                created.updated_at AS timestamp
+                created.updated_at AS timestamp,
+                created.title AS task_title,
+                json_build_object('title',
+                                  json_build_object('before', NULL, 'after', created.title),
+                                  'description',
+                                  json_build_object('before', NULL, 'after', created.description),
+                                  'is_completed',
+                                  json_build_object('before', NULL, 'after', created.is_completed),
+                                  'completed_at',
+                                  json_build_object('before',
+                                                    NULL,
+                                                    'after',
+                                                    to_char(timezone('UTC', created.completed_at),
+                                                            'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')),
+                                  'created_at',
+                                  json_build_object('before',
+                                                    NULL,
+                                                    'after',
+                                                    to_char(timezone('UTC', created.created_at),
+                                                            'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'))) AS changes
          FROM created
        )
-  SELECT CAST(row_to_json(item) AS text) AS json
+  SELECT CAST(row_to_json(item) AS text) AS json, TRUE AS is_logged
+  FROM (SELECT created.id AS id,
+               created.title AS title,
+               created.description AS description,
+               created.is_completed AS is_completed,
+               to_char(timezone('UTC', created.created_at), 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS created_at,
+               to_char(timezone('UTC', created.updated_at), 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS updated_at,
+               to_char(timezone('UTC', created.completed_at), 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS completed_at
+        FROM created) AS item;
+
+
+-- create_task_once
+-- Creates a task and logs it, unless the creation is in the log already.
+WITH created AS (
+         INSERT INTO tasks (id,
+                            title,
+                            description,
+                            is_completed,
+                            created_at,
+                            updated_at,
+                            completed_at)
+         SELECT CAST(:task_id AS uuid) AS id,
+                :title AS title,
+                :description AS description,
+                FALSE AS is_completed,
+                now() AS created_at,
+                now() AS updated_at,
+                NULL AS completed_at
+         WHERE NOT EXISTS (SELECT *
+                           FROM task_history
+                           WHERE task_history.history_id = CAST(:history_id AS uuid))
+         RETURNING tasks.id,
+                   tasks.title,
+                   tasks.description,
+                   tasks.is_completed,
+                   tasks.created_at,
+                   tasks.updated_at,
+                   tasks.completed_at
+       ),
+     logged AS (
+         INSERT INTO task_history (history_id,
+                                   task_id,
+                                   action_type,
+                                   description,
+                                   timestamp,
+                                   task_title,
+                                   changes)
+         SELECT CAST(:history_id AS uuid) AS history_id,
+                created.id AS task_id,
+                'CREATED' AS action_type,
+                concat('Task created: ''', created.title, '''') AS description,
+                created.updated_at AS timestamp,
+                created.title AS task_title,
+                json_build_object('title',
+                                  json_build_object('before', NULL, 'after', created.title),
+                                  'description',
+                                  json_build_object('before', NULL, 'after', created.description),
+                                  'is_completed',
+                                  json_build_object('before', NULL, 'after', created.is_completed),
+                                  'completed_at',
+                                  json_build_object('before',
+                                                    NULL,
+                                                    'after',
+                                                    to_char(timezone('UTC', created.completed_at),
+                                                            'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')),
+                                  'created_at',
+                                  json_build_object('before',
+                                                    NULL,
+                                                    'after',
+                                                    to_char(timezone('UTC', created.created_at),
+                                                            'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'))) AS changes
+         FROM created
+       )
+  SELECT CAST(row_to_json(item) AS text) AS json, TRUE AS is_logged
   FROM (SELECT created.id AS id,
                created.title AS title,
                created.description AS description,
@@ -296,7 +427,8 @@ WITH day_total AS (
                 task_id,
                 action_type,
                 description,
-                to_char(timezone('UTC', timestamp), 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS timestamp
+                to_char(timezone('UTC', timestamp), 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS timestamp,
+                task_title
          FROM (SELECT *
                FROM task_history
                WHERE timestamp < (SELECT ends
@@ -365,7 +497,8 @@ WITH day_total AS (
                 task_id,
                 action_type,
                 description,
-                to_char(timezone('UTC', timestamp), 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS timestamp
+                to_char(timezone('UTC', timestamp), 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS timestamp,
+                task_title
          FROM (SELECT *
                FROM task_history
                WHERE action_type = ANY(ARRAY[CAST(:action_type AS varchar)])
@@ -415,19 +548,56 @@ WITH task AS (
          DELETE FROM tasks
          USING task
          WHERE tasks.id = task.id
-         RETURNING tasks.id, tasks.title, (SELECT moment.now FROM moment) AS updated_at
+           AND (CAST(:if_match AS text[]) IS NULL
+             OR to_char(timezone('UTC', task.updated_at), 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') = ANY(CAST(:if_match AS text[])))
+         RETURNING tasks.id,
+                   tasks.title,
+                   tasks.description,
+                   tasks.is_completed,
+                   tasks.completed_at,
+                   tasks.created_at,
+                   (SELECT moment.now
+                    FROM moment) AS updated_at
        ),
      logged AS (
-         INSERT INTO task_history (history_id, task_id, action_type, description, timestamp)
+         INSERT INTO task_history (history_id,
+                                   task_id,
+                                   action_type,
+                                   description,
+                                   timestamp,
+                                   task_title,
+                                   changes)
          SELECT CAST(:history_id AS uuid) AS history_id,
                 deleted.id AS task_id,
                 'DELETED' AS action_type,
                 concat('Task deleted: ''', deleted.title, '''') AS description,
-                deleted.updated_at AS timestamp
+                deleted.updated_at AS timestamp,
+                deleted.title AS task_title,
+                json_build_object('title',
+                                  json_build_object('before', deleted.title, 'after', NULL),
+                                  'description',
+                                  json_build_object('before', deleted.description, 'after', NULL),
+                                  'is_completed',
+                                  json_build_object('before', deleted.is_completed, 'after', NULL),
+                                  'completed_at',
+                                  json_build_object('before',
+                                                    to_char(timezone('UTC', deleted.completed_at),
+                                                            'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
+                                                    'after',
+                                                    NULL),
+                                  'created_at',
+                                  json_build_object('before',
+                                                    to_char(timezone('UTC', deleted.created_at),
+                                                            'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
+                                                    'after',
+                                                    NULL)) AS changes
          FROM deleted
        )
-  SELECT 'null' AS json
-  FROM deleted;
+  SELECT 'null' AS json,
+         to_char(timezone('UTC', task.updated_at), 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS updated_at,
+         EXISTS (SELECT *
+                 FROM deleted) AS is_logged
+  FROM task;
 
 
 -- first_page_of_tasks
@@ -526,9 +696,30 @@ SET TRANSACTION ISOLATION LEVEL READ COMMITTED;
 SELECT fold_counts();
 
 
+-- get_entry
+-- Returns an entry of the history, and the one that undid it.
+WITH item AS (
+         SELECT history_id,
+                task_id,
+                action_type,
+                description,
+                to_char(timezone('UTC', timestamp), 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS timestamp,
+                task_title,
+                changes,
+                undoes,
+                (SELECT history_id
+                 FROM task_history
+                 WHERE history_id = CAST(:undone_by AS uuid)) AS undone_by
+         FROM task_history
+         WHERE history_id = CAST(:history_id AS uuid)
+       )
+  SELECT CAST(row_to_json(item) AS text) AS json
+  FROM item;
+
+
 -- get_task
 -- Returns a task.
-SELECT CAST(row_to_json(item) AS text) AS json
+SELECT CAST(row_to_json(item) AS text) AS json, item.updated_at
 FROM (SELECT task.id AS id,
              task.title AS title,
              task.description AS description,
@@ -570,7 +761,8 @@ WITH total AS (
                 task_id,
                 action_type,
                 description,
-                to_char(timezone('UTC', timestamp), 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS timestamp
+                to_char(timezone('UTC', timestamp), 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS timestamp,
+                task_title
          FROM (SELECT *
                FROM task_history
                ORDER BY timestamp DESC, history_id DESC
@@ -614,7 +806,8 @@ WITH total AS (
                 task_id,
                 action_type,
                 description,
-                to_char(timezone('UTC', timestamp), 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS timestamp
+                to_char(timezone('UTC', timestamp), 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS timestamp,
+                task_title
          FROM (SELECT *
                FROM task_history
                WHERE action_type = ANY(ARRAY[CAST(:action_type AS varchar)])
@@ -652,7 +845,8 @@ WITH total AS (
                 task_id,
                 action_type,
                 description,
-                to_char(timezone('UTC', timestamp), 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS timestamp
+                to_char(timezone('UTC', timestamp), 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS timestamp,
+                task_title
          FROM (SELECT *
                FROM task_history
                WHERE task_id = ANY(ARRAY[CAST(:task_id AS uuid)])
@@ -690,7 +884,8 @@ WITH total AS (
                 task_id,
                 action_type,
                 description,
-                to_char(timezone('UTC', timestamp), 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS timestamp
+                to_char(timezone('UTC', timestamp), 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS timestamp,
+                task_title
          FROM (SELECT *
                FROM task_history
                WHERE task_id = ANY(ARRAY[CAST(:task_id AS uuid)])
@@ -782,7 +977,8 @@ WITH total AS (
                 task_id,
                 action_type,
                 description,
-                to_char(timezone('UTC', timestamp), 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS timestamp
+                to_char(timezone('UTC', timestamp), 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS timestamp,
+                task_title
          FROM (SELECT *
                FROM task_history
                WHERE (timestamp, history_id) < (CAST(:after_timestamp AS timestamptz),
@@ -844,7 +1040,8 @@ WITH total AS (
                 task_id,
                 action_type,
                 description,
-                to_char(timezone('UTC', timestamp), 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS timestamp
+                to_char(timezone('UTC', timestamp), 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS timestamp,
+                task_title
          FROM (SELECT *
                FROM task_history
                WHERE action_type = ANY(ARRAY[CAST(:action_type AS varchar)])
@@ -900,7 +1097,8 @@ WITH total AS (
                 task_id,
                 action_type,
                 description,
-                to_char(timezone('UTC', timestamp), 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS timestamp
+                to_char(timezone('UTC', timestamp), 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS timestamp,
+                task_title
          FROM (SELECT *
                FROM task_history
                WHERE task_id = ANY(ARRAY[CAST(:task_id AS uuid)])
@@ -943,7 +1141,8 @@ WITH total AS (
                 task_id,
                 action_type,
                 description,
-                to_char(timezone('UTC', timestamp), 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS timestamp
+                to_char(timezone('UTC', timestamp), 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS timestamp,
+                task_title
          FROM (SELECT *
                FROM task_history
                WHERE task_id = ANY(ARRAY[CAST(:task_id AS uuid)])
@@ -1096,7 +1295,10 @@ WITH task AS (
                            FROM moment),
              completed_at = NULL
          FROM task
-         WHERE tasks.id = task.id AND task.is_completed
+         WHERE tasks.id = task.id
+           AND task.is_completed
+           AND (CAST(:if_match AS text[]) IS NULL
+             OR to_char(timezone('UTC', task.updated_at), 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') = ANY(CAST(:if_match AS text[])))
          RETURNING tasks.id,
                    tasks.title,
                    tasks.description,
@@ -1106,15 +1308,34 @@ WITH task AS (
                    tasks.completed_at
        ),
      logged AS (
-         INSERT INTO task_history (history_id, task_id, action_type, description, timestamp)
+         INSERT INTO task_history (history_id,
+                                   task_id,
+                                   action_type,
+                                   description,
+                                   timestamp,
+                                   task_title,
+                                   changes)
          SELECT CAST(:history_id AS uuid) AS history_id,
                 changed.id AS task_id,
                 'INCOMPLETED' AS action_type,
                 'Task marked as incomplete' AS description,
-                changed.updated_at AS timestamp
-         FROM changed
+                changed.updated_at AS timestamp,
+                changed.title AS task_title,
+                json_build_object('is_completed',
+                                  json_build_object('before', task.is_completed, 'after', changed.is_completed),
+                                  'completed_at',
+                                  json_build_object('before',
+                                                    to_char(timezone('UTC', task.completed_at),
+                                                            'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
+                                                    'after',
+                                                    to_char(timezone('UTC', changed.completed_at),
+                                                            'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'))) AS changes
+         FROM changed, task
        )
-  SELECT CAST(row_to_json(item) AS text) AS json
+  SELECT CAST(row_to_json(item) AS text) AS json,
+         item.updated_at,
+         EXISTS (SELECT *
+                 FROM changed) AS is_logged
   FROM (SELECT answer.id AS id,
                answer.title AS title,
                answer.description AS description,
@@ -1145,10 +1366,34 @@ WITH task AS (
                                 FROM changed)) AS answer) AS item;
 
 
+-- return_task_as_created
+-- Returns a task as it was created, if that is in the log.
+SELECT pg_current_xact_id();
+SELECT CAST(row_to_json(item) AS text) AS json,
+       pg_logical_emit_message(TRUE, '', '') IS NOT NULL AS is_logged
+FROM (SELECT created.id AS id,
+             created.title AS title,
+             created.description AS description,
+             created.is_completed AS is_completed,
+             to_char(timezone('UTC', created.created_at), 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS created_at,
+             to_char(timezone('UTC', created.updated_at), 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS updated_at,
+             created.completed_at AS completed_at
+      FROM (SELECT task_history.task_id AS id,
+                   CAST(task_history.changes -> 'title' ->> 'after' AS varchar) AS title,
+                   CAST(task_history.changes -> 'description' ->> 'after' AS varchar) AS description,
+                   FALSE AS is_completed,
+                   task_history.timestamp AS created_at,
+                   task_history.timestamp AS updated_at,
+                   NULL AS completed_at
+            FROM task_history
+            WHERE task_history.history_id = CAST(:history_id AS uuid)) AS created) AS item;
+
+
 -- return_task_if_logged
--- Returns a task if its change is logged: the answer if an earlier attempt was committed.
-SELECT pg_logical_emit_message(true, '', '');
-SELECT CAST(row_to_json(item) AS text) AS json
+-- Returns a task, if the change is in the log.
+SELECT pg_current_xact_id();
+SELECT CAST(row_to_json(item) AS text) AS json,
+       pg_logical_emit_message(TRUE, '', '') IS NOT NULL AS is_logged
 FROM (SELECT task.id AS id,
              task.title AS title,
              task.description AS description,
@@ -1170,6 +1415,48 @@ FROM (SELECT task.id AS id,
                           WHERE task_history.history_id = CAST(:history_id AS uuid))) AS task) AS item;
 
 
+-- return_task_if_undone
+-- Returns the task of an entry, if that is undone.
+SELECT pg_current_xact_id();
+WITH entry AS (
+         SELECT task_history.history_id AS history_id,
+                task_history.task_id AS task_id,
+                task_history.action_type AS action_type,
+                task_history.timestamp AS timestamp,
+                CAST(task_history.changes AS jsonb) AS changes
+         FROM task_history
+         WHERE task_history.history_id = CAST(:undoes AS uuid)
+       )
+  SELECT COALESCE((SELECT CAST(row_to_json(item) AS text) AS json
+                   FROM (SELECT task.id AS id,
+                                task.title AS title,
+                                task.description AS description,
+                                task.is_completed AS is_completed,
+                                to_char(timezone('UTC', task.created_at),
+                                        'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS created_at,
+                                to_char(timezone('UTC', task.updated_at),
+                                        'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS updated_at,
+                                to_char(timezone('UTC', task.completed_at),
+                                        'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS completed_at
+                         FROM (SELECT tasks.id AS id,
+                                      tasks.title AS title,
+                                      tasks.description AS description,
+                                      tasks.is_completed AS is_completed,
+                                      tasks.created_at AS created_at,
+                                      tasks.updated_at AS updated_at,
+                                      tasks.completed_at AS completed_at
+                               FROM tasks
+                               WHERE tasks.id = (SELECT entry.task_id
+                                                 FROM entry)) AS task) AS item),
+                  'null') AS json,
+         entry.action_type,
+         pg_logical_emit_message(TRUE, '', '') IS NOT NULL AS is_logged
+  FROM entry
+  WHERE EXISTS (SELECT *
+                FROM task_history
+                WHERE task_history.history_id = CAST(:history_id AS uuid));
+
+
 -- schema_state
 -- Returns the revision of the schema, and the guards that are off or missing.
 SELECT version_num, guards.*
@@ -1182,6 +1469,333 @@ FROM alembic_version,
                     ('refuse_change', 'task_history'),
                     ('refuse_truncate', 'task_history'))) AS needed (guard, relation)
            LEFT JOIN pg_trigger ON tgrelid = to_regclass(relation) AND tgname = guard) AS guards;
+
+
+-- undo_entry
+-- Undoes the change of an entry, if the task still is as that left it.
+WITH entry AS (
+         SELECT task_history.history_id AS history_id,
+                task_history.task_id AS task_id,
+                task_history.action_type AS action_type,
+                task_history.timestamp AS timestamp,
+                CAST(task_history.changes AS jsonb) AS changes
+         FROM task_history
+         WHERE task_history.history_id = CAST(:undoes AS uuid)
+       ),
+     task AS (
+         SELECT tasks.id AS id,
+                tasks.title AS title,
+                tasks.description AS description,
+                tasks.is_completed AS is_completed,
+                tasks.created_at AS created_at,
+                tasks.updated_at AS updated_at,
+                tasks.completed_at AS completed_at
+         FROM tasks
+         WHERE tasks.id = (SELECT entry.task_id
+                           FROM entry)
+         FOR UPDATE
+       ),
+     before AS (
+         SELECT task.id AS id,
+                task.title AS title,
+                task.description AS description,
+                task.is_completed AS is_completed,
+                task.created_at AS created_at,
+                task.updated_at AS updated_at,
+                task.completed_at AS completed_at
+         FROM entry LEFT JOIN task ON TRUE
+       ),
+     moment AS (
+         SELECT LEAST(GREATEST(clock_timestamp(),
+                               COALESCE(before.updated_at, entry.timestamp) + CAST('1 microsecond' AS interval)),
+                      CAST('9999-12-31 23:59:59.999999Z' AS timestamptz)) AS now
+         FROM entry INNER JOIN before ON TRUE
+       ),
+     reversal AS (
+         SELECT entry.task_id AS id,
+                CASE
+                  WHEN entry.changes ? 'title'
+                    THEN CAST(entry.changes #>> '{title,before}' AS text)
+                  ELSE before.title
+                END AS title,
+                CASE
+                  WHEN entry.changes ? 'description'
+                    THEN CAST(entry.changes #>> '{description,before}' AS text)
+                  ELSE before.description
+                END AS description,
+                CASE
+                  WHEN entry.changes ? 'is_completed'
+                    THEN CAST(entry.changes #>> '{is_completed,before}' AS boolean)
+                  ELSE before.is_completed
+                END AS is_completed,
+                CASE
+                  WHEN entry.changes ? 'completed_at'
+                    THEN CAST(entry.changes #>> '{completed_at,before}' AS timestamp with time zone)
+                  ELSE before.completed_at
+                END AS completed_at,
+                CASE
+                  WHEN entry.changes ? 'created_at'
+                    THEN CAST(entry.changes #>> '{created_at,before}' AS timestamp with time zone)
+                  ELSE before.created_at
+                END AS created_at,
+                (SELECT moment.now
+                 FROM moment) AS updated_at,
+                entry.action_type AS action_type
+         FROM entry, before
+         WHERE entry.changes IS NOT NULL
+           AND NOT EXISTS (SELECT *
+                           FROM task_history
+                           WHERE task_history.history_id = CAST(:history_id AS uuid))
+           AND CASE
+                 WHEN entry.action_type = 'DELETED' THEN before.id IS NULL
+                 ELSE before.id IS NOT NULL
+                  AND (NOT entry.changes ? 'title'
+                    OR before.title IS NOT DISTINCT FROM CAST(entry.changes #>> '{title,after}' AS text))
+                  AND (NOT entry.changes ? 'description'
+                    OR before.description IS NOT DISTINCT FROM CAST(entry.changes #>> '{description,after}' AS text))
+                  AND (NOT entry.changes ? 'is_completed'
+                    OR before.is_completed IS NOT DISTINCT FROM CAST(entry.changes #>> '{is_completed,after}' AS boolean))
+                  AND (NOT entry.changes ? 'completed_at'
+                    OR before.completed_at IS NOT DISTINCT FROM CAST(entry.changes #>> '{completed_at,after}' AS timestamp with time zone))
+                  AND (NOT entry.changes ? 'created_at'
+                    OR before.created_at IS NOT DISTINCT FROM CAST(entry.changes #>> '{created_at,after}' AS timestamp with time zone))
+               END
+       ),
+     updated AS (
+         UPDATE tasks
+         SET title = reversal.title,
+             description = reversal.description,
+             is_completed = reversal.is_completed,
+             updated_at = reversal.updated_at,
+             completed_at = reversal.completed_at
+         FROM reversal
+         WHERE tasks.id = reversal.id
+           AND reversal.action_type <> 'CREATED'
+           AND reversal.action_type <> 'DELETED'
+         RETURNING tasks.id,
+                   tasks.title,
+                   tasks.description,
+                   tasks.is_completed,
+                   tasks.created_at,
+                   tasks.updated_at,
+                   tasks.completed_at
+       ),
+     restored AS (
+         INSERT INTO tasks (id,
+                            title,
+                            description,
+                            is_completed,
+                            created_at,
+                            updated_at,
+                            completed_at)
+         SELECT reversal.id AS id,
+                reversal.title AS title,
+                reversal.description AS description,
+                reversal.is_completed AS is_completed,
+                reversal.created_at AS created_at,
+                reversal.updated_at AS updated_at,
+                reversal.completed_at AS completed_at
+         FROM reversal
+         WHERE reversal.action_type = 'DELETED'
+         ON CONFLICT DO NOTHING
+         RETURNING tasks.id,
+                   tasks.title,
+                   tasks.description,
+                   tasks.is_completed,
+                   tasks.created_at,
+                   tasks.updated_at,
+                   tasks.completed_at
+       ),
+     deleted AS (
+         DELETE FROM tasks
+         USING reversal
+         WHERE tasks.id = reversal.id AND reversal.action_type = 'CREATED'
+         RETURNING tasks.id,
+                   tasks.title,
+                   tasks.description,
+                   tasks.is_completed,
+                   tasks.created_at,
+                   reversal.updated_at,
+                   tasks.completed_at
+       ),
+     changed AS (
+         (SELECT updated.id AS id,
+                 updated.title AS title,
+                 updated.description AS description,
+                 updated.is_completed AS is_completed,
+                 updated.created_at AS created_at,
+                 updated.updated_at AS updated_at,
+                 updated.completed_at AS completed_at
+          FROM updated
+
+          UNION ALL
+
+          SELECT restored.id AS id,
+                 restored.title AS title,
+                 restored.description AS description,
+                 restored.is_completed AS is_completed,
+                 restored.created_at AS created_at,
+                 restored.updated_at AS updated_at,
+                 restored.completed_at AS completed_at
+          FROM restored)
+
+         UNION ALL
+
+         SELECT deleted.id AS id,
+                deleted.title AS title,
+                deleted.description AS description,
+                deleted.is_completed AS is_completed,
+                deleted.created_at AS created_at,
+                deleted.updated_at AS updated_at,
+                deleted.completed_at AS completed_at
+         FROM deleted
+       ),
+     logged AS (
+         INSERT INTO task_history (history_id,
+                                   task_id,
+                                   action_type,
+                                   description,
+                                   timestamp,
+                                   task_title,
+                                   changes,
+                                   undoes)
+         SELECT CAST(:history_id AS uuid) AS history_id,
+                changed.id AS task_id,
+                CASE entry.action_type
+                  WHEN 'CREATED'
+                    THEN 'DELETED'
+                  WHEN 'UPDATED'
+                    THEN 'UPDATED'
+                  WHEN 'COMPLETED'
+                    THEN 'INCOMPLETED'
+                  WHEN 'INCOMPLETED'
+                    THEN 'COMPLETED'
+                  WHEN 'DELETED'
+                    THEN 'CREATED'
+                END AS action_type,
+                CASE entry.action_type
+                  WHEN 'CREATED'
+                    THEN concat('Task deleted: ''', changed.title, ''' (undo)')
+                  WHEN 'UPDATED'
+                    THEN concat(concat_ws('; ',
+                                          CASE
+                                            WHEN changed.title <> before.title
+                                              THEN concat('Title changed from ''', before.title, ''' to ''', changed.title, '''')
+                                          END,
+                                          CASE
+                                            WHEN changed.title <> before.title
+                                             AND changed.description IS DISTINCT FROM before.description
+                                              THEN 'description changed'
+                                            WHEN changed.description IS DISTINCT FROM before.description
+                                              THEN 'Description changed'
+                                          END),
+                                ' (undo)')
+                  WHEN 'COMPLETED'
+                    THEN 'Task marked as incomplete (undo)'
+                  WHEN 'INCOMPLETED'
+                    THEN 'Task marked as completed (undo)'
+                  WHEN 'DELETED'
+                    THEN concat('Task restored: ''', changed.title, '''')
+                END AS description,
+                changed.updated_at AS timestamp,
+                changed.title AS task_title,
+                CASE entry.action_type
+                  WHEN 'CREATED'
+                    THEN json_build_object('title',
+                                           json_build_object('before', changed.title, 'after', NULL),
+                                           'description',
+                                           json_build_object('before', changed.description, 'after', NULL),
+                                           'is_completed',
+                                           json_build_object('before', changed.is_completed, 'after', NULL),
+                                           'completed_at',
+                                           json_build_object('before',
+                                                             to_char(timezone('UTC', changed.completed_at),
+                                                                     'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
+                                                             'after',
+                                                             NULL),
+                                           'created_at',
+                                           json_build_object('before',
+                                                             to_char(timezone('UTC', changed.created_at),
+                                                                     'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
+                                                             'after',
+                                                             NULL))
+                  WHEN 'UPDATED'
+                    THEN CASE
+                           WHEN changed.title <> before.title
+                            AND changed.description IS DISTINCT FROM before.description
+                             THEN json_build_object('title',
+                                                    json_build_object('before', before.title, 'after', changed.title),
+                                                    'description',
+                                                    json_build_object('before', before.description, 'after', changed.description))
+                           WHEN changed.title <> before.title
+                             THEN json_build_object('title',
+                                                    json_build_object('before', before.title, 'after', changed.title))
+                           ELSE json_build_object('description',
+                                                  json_build_object('before', before.description, 'after', changed.description))
+                         END
+                  WHEN 'COMPLETED'
+                    THEN json_build_object('is_completed',
+                                           json_build_object('before', before.is_completed, 'after', changed.is_completed),
+                                           'completed_at',
+                                           json_build_object('before',
+                                                             to_char(timezone('UTC', before.completed_at),
+                                                                     'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
+                                                             'after',
+                                                             to_char(timezone('UTC', changed.completed_at),
+                                                                     'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')))
+                  WHEN 'INCOMPLETED'
+                    THEN json_build_object('is_completed',
+                                           json_build_object('before', before.is_completed, 'after', changed.is_completed),
+                                           'completed_at',
+                                           json_build_object('before',
+                                                             to_char(timezone('UTC', before.completed_at),
+                                                                     'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
+                                                             'after',
+                                                             to_char(timezone('UTC', changed.completed_at),
+                                                                     'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')))
+                  WHEN 'DELETED'
+                    THEN json_build_object('title',
+                                           json_build_object('before', NULL, 'after', changed.title),
+                                           'description',
+                                           json_build_object('before', NULL, 'after', changed.description),
+                                           'is_completed',
+                                           json_build_object('before', NULL, 'after', changed.is_completed),
+                                           'completed_at',
+                                           json_build_object('before',
+                                                             NULL,
+                                                             'after',
+                                                             to_char(timezone('UTC', changed.completed_at),
+                                                                     'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')),
+                                           'created_at',
+                                           json_build_object('before',
+                                                             NULL,
+                                                             'after',
+                                                             to_char(timezone('UTC', changed.created_at),
+                                                                     'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')))
+                END AS changes,
+                entry.history_id AS undoes
+         FROM changed, entry, before
+       )
+  SELECT CASE
+           WHEN entry.action_type = 'CREATED' THEN 'null'
+           ELSE (SELECT CAST(row_to_json(item) AS text) AS json
+                 FROM (SELECT changed.id AS id,
+                              changed.title AS title,
+                              changed.description AS description,
+                              changed.is_completed AS is_completed,
+                              to_char(timezone('UTC', changed.created_at),
+                                      'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS created_at,
+                              to_char(timezone('UTC', changed.updated_at),
+                                      'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS updated_at,
+                              to_char(timezone('UTC', changed.completed_at),
+                                      'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS completed_at
+                       FROM changed) AS item)
+         END AS json,
+         entry.action_type,
+         entry.changes IS NULL AS is_too_old,
+         EXISTS (SELECT *
+                 FROM changed) AS is_logged
+  FROM entry;
 
 
 -- update_task
@@ -1213,6 +1827,8 @@ WITH task AS (
          FROM task
          WHERE tasks.id = task.id
            AND (COALESCE(:title, task.title), COALESCE(:description, task.description)) IS DISTINCT FROM (task.title, task.description)
+           AND (CAST(:if_match AS text[]) IS NULL
+             OR to_char(timezone('UTC', task.updated_at), 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') = ANY(CAST(:if_match AS text[])))
          RETURNING tasks.id,
                    tasks.title,
                    tasks.description,
@@ -1222,7 +1838,13 @@ WITH task AS (
                    tasks.completed_at
        ),
      logged AS (
-         INSERT INTO task_history (history_id, task_id, action_type, description, timestamp)
+         INSERT INTO task_history (history_id,
+                                   task_id,
+                                   action_type,
+                                   description,
+                                   timestamp,
+                                   task_title,
+                                   changes)
          SELECT CAST(:history_id AS uuid) AS history_id,
                 changed.id AS task_id,
                 'UPDATED' AS action_type,
@@ -1238,10 +1860,27 @@ WITH task AS (
                             WHEN changed.description IS DISTINCT FROM task.description
                               THEN 'Description changed'
                           END) AS description,
-                changed.updated_at AS timestamp
+                changed.updated_at AS timestamp,
+                changed.title AS task_title,
+                CASE
+                  WHEN changed.title <> task.title
+                   AND changed.description IS DISTINCT FROM task.description
+                    THEN json_build_object('title',
+                                           json_build_object('before', task.title, 'after', changed.title),
+                                           'description',
+                                           json_build_object('before', task.description, 'after', changed.description))
+                  WHEN changed.title <> task.title
+                    THEN json_build_object('title',
+                                           json_build_object('before', task.title, 'after', changed.title))
+                  ELSE json_build_object('description',
+                                         json_build_object('before', task.description, 'after', changed.description))
+                END AS changes
          FROM changed, task
        )
-  SELECT CAST(row_to_json(item) AS text) AS json
+  SELECT CAST(row_to_json(item) AS text) AS json,
+         item.updated_at,
+         EXISTS (SELECT *
+                 FROM changed) AS is_logged
   FROM (SELECT answer.id AS id,
                answer.title AS title,
                answer.description AS description,

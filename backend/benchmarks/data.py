@@ -13,6 +13,7 @@ from sqlalchemy import URL
 from benchmarks.load import TASK_ID
 from src.database.migrate import prepare_schema
 from src.embedded_postgres.server import EmbeddedPostgres
+from src.utils.timestamps import RFC3339_FORMAT
 from tests.support.databases import AS_REPLICA, execute, settings_for
 
 TASKS_AT_A_TIME = 10_000
@@ -25,15 +26,39 @@ TASKS = f"""
     FROM generate_series(cast(:first AS integer), :last) AS number,
         LATERAL (SELECT now() - interval '365 days' * (1 - number::float / :tasks) AS at) AS moment
 """
+# Each task's entries, with the changes that the service would write for their actions.
 ENTRIES = f"""
     {AS_REPLICA}
-    INSERT INTO task_history (history_id, task_id, action_type, description, timestamp)
-    SELECT gen_random_uuid(), {TASK_ID.format("number / 10")},
-        (ARRAY['CREATED', 'UPDATED', 'COMPLETED', 'INCOMPLETED', 'UPDATED',
-               'UPDATED', 'UPDATED', 'UPDATED', 'UPDATED', 'COMPLETED'])[1 + number % 10],
-        'Title changed from ''Buy'' to ''Buy groceries ' || number / 10 || '''',
-        now() - interval '365 days' * (1 - number::float / (:tasks * 10.0))
-    FROM generate_series(cast(:first AS bigint) * 10, cast(:last AS bigint) * 10 + 9) AS number
+    INSERT INTO task_history (history_id, task_id, action_type, description, timestamp, task_title, changes)
+    SELECT gen_random_uuid(), {TASK_ID.format("number / 10")}, action,
+        'Title changed from ''Buy'' to ''' || title || '''', at, title,
+        CASE action
+            WHEN 'CREATED' THEN json_build_object(
+                'title', json_build_object('before', NULL, 'after', title),
+                'description', json_build_object('before', NULL, 'after', 'Milk, bread and cheese'),
+                'is_completed', json_build_object('before', NULL, 'after', false),
+                'completed_at', json_build_object('before', NULL, 'after', NULL),
+                'created_at', json_build_object('before', NULL, 'after', moment)
+            )
+            WHEN 'UPDATED' THEN json_build_object('title', json_build_object('before', 'Buy', 'after', title))
+            WHEN 'COMPLETED' THEN json_build_object(
+                'is_completed', json_build_object('before', false, 'after', true),
+                'completed_at', json_build_object('before', NULL, 'after', moment)
+            )
+            ELSE json_build_object(
+                'is_completed', json_build_object('before', true, 'after', false),
+                'completed_at', json_build_object('before', moment, 'after', NULL)
+            )
+        END
+    FROM generate_series(cast(:first AS bigint) * 10, cast(:last AS bigint) * 10 + 9) AS number,
+        LATERAL (
+            SELECT
+                (ARRAY['CREATED', 'UPDATED', 'COMPLETED', 'INCOMPLETED', 'UPDATED',
+                       'UPDATED', 'UPDATED', 'UPDATED', 'UPDATED', 'COMPLETED'])[1 + number % 10] AS action,
+                'Buy groceries ' || number / 10 AS title,
+                now() - interval '365 days' * (1 - number::float / (:tasks * 10.0)) AS at
+        ) AS entry,
+        LATERAL (SELECT to_char(timezone('UTC', at), '{RFC3339_FORMAT}') AS moment) AS change
 """
 
 

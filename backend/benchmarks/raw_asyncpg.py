@@ -35,7 +35,9 @@ SCHEMA = """
         task_id uuid NOT NULL,
         action_type varchar(11) NOT NULL,
         description text NOT NULL,
-        timestamp timestamptz NOT NULL DEFAULT now()
+        timestamp timestamptz NOT NULL DEFAULT now(),
+        task_title varchar(255) NOT NULL,
+        changes json
     );
     CREATE INDEX ON task_history (task_id, timestamp DESC);
     CREATE INDEX ON task_history (timestamp DESC, history_id DESC);
@@ -45,17 +47,35 @@ CREATE = """
     WITH task AS (
         INSERT INTO tasks (title, description) VALUES ($1, $2) RETURNING *
     ), entry AS (
-        INSERT INTO task_history (task_id, action_type, description)
-        SELECT id, 'CREATED', concat('Task created: ''', title, '''') FROM task
+        INSERT INTO task_history (task_id, action_type, description, task_title, changes)
+        SELECT id, 'CREATED', concat('Task created: ''', title, ''''), title, json_build_object(
+            'title', json_build_object('before', NULL, 'after', title),
+            'description', json_build_object('before', NULL, 'after', description),
+            'is_completed', json_build_object('before', NULL, 'after', is_completed),
+            'completed_at', json_build_object('before', NULL, 'after', completed_at),
+            'created_at', json_build_object('before', NULL, 'after', created_at)
+        )
+        FROM task
     )
     SELECT * FROM task
 """
 UPDATE = """
-    WITH task AS (
-        UPDATE tasks SET title = coalesce($2, title), description = coalesce($3, description), updated_at = now()
-        WHERE id = $1 RETURNING *
+    WITH before AS (
+        SELECT id, title, description FROM tasks WHERE id = $1 FOR UPDATE
+    ), task AS (
+        UPDATE tasks SET
+            title = coalesce($2, before.title), description = coalesce($3, before.description), updated_at = now()
+        FROM before WHERE tasks.id = before.id RETURNING tasks.*
     ), entry AS (
-        INSERT INTO task_history (task_id, action_type, description) SELECT id, 'UPDATED', 'Task updated' FROM task
+        INSERT INTO task_history (task_id, action_type, description, task_title, changes)
+        SELECT task.id, 'UPDATED', 'Task updated', task.title, (
+            SELECT json_object_agg(field, json_build_object('before', old, 'after', new))
+            FROM (
+                VALUES ('title', before.title, task.title), ('description', before.description, task.description)
+            ) AS edit (field, old, new)
+            WHERE old IS DISTINCT FROM new
+        )
+        FROM task, before
     )
     SELECT * FROM task
 """
@@ -64,18 +84,28 @@ COMPLETE = """
         UPDATE tasks SET is_completed = true, completed_at = now(), updated_at = now()
         WHERE id = $1 AND NOT is_completed RETURNING *
     ), entry AS (
-        INSERT INTO task_history (task_id, action_type, description)
-        SELECT id, 'COMPLETED', 'Task marked as completed' FROM task
+        INSERT INTO task_history (task_id, action_type, description, task_title, changes)
+        SELECT id, 'COMPLETED', 'Task marked as completed', title, json_build_object(
+            'is_completed', json_build_object('before', false, 'after', true),
+            'completed_at', json_build_object('before', NULL, 'after', completed_at)
+        )
+        FROM task
     )
     SELECT * FROM task
 """
 REOPEN = """
-    WITH task AS (
+    WITH before AS (
+        SELECT id, completed_at FROM tasks WHERE id = $1 AND is_completed FOR UPDATE
+    ), task AS (
         UPDATE tasks SET is_completed = false, completed_at = NULL, updated_at = now()
-        WHERE id = $1 AND is_completed RETURNING *
+        FROM before WHERE tasks.id = before.id RETURNING tasks.*
     ), entry AS (
-        INSERT INTO task_history (task_id, action_type, description)
-        SELECT id, 'INCOMPLETED', 'Task marked as incomplete' FROM task
+        INSERT INTO task_history (task_id, action_type, description, task_title, changes)
+        SELECT task.id, 'INCOMPLETED', 'Task marked as incomplete', title, json_build_object(
+            'is_completed', json_build_object('before', true, 'after', false),
+            'completed_at', json_build_object('before', before.completed_at, 'after', NULL)
+        )
+        FROM task, before
     )
     SELECT * FROM task
 """
@@ -83,7 +113,10 @@ GET = "SELECT * FROM tasks WHERE id = $1"
 LIST = "SELECT * FROM tasks ORDER BY is_completed, created_at DESC, id"
 FIRST_OF_LIST = f"{LIST} LIMIT $1"
 COUNT_HISTORY = "SELECT count(*) FROM task_history"
-HISTORY = "SELECT * FROM task_history ORDER BY timestamp DESC, history_id DESC LIMIT $1 OFFSET $2"
+HISTORY = """
+    SELECT history_id, task_id, action_type, description, timestamp, task_title
+    FROM task_history ORDER BY timestamp DESC, history_id DESC LIMIT $1 OFFSET $2
+"""
 STATS = """
     SELECT
         (SELECT count(*) FROM tasks WHERE created_at >= $1 AND created_at < $2) AS tasks_created_this_week,

@@ -13,7 +13,7 @@ from uuid import UUID, uuid4
 
 from fastapi import Depends, FastAPI, HTTPException, Query
 from pydantic import BaseModel, ConfigDict, Field
-from sqlalchemy import DateTime, String, create_engine, func, select
+from sqlalchemy import JSON, DateTime, String, create_engine, func, select
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, sessionmaker
 
 # One connection for each caller. With fewer, it deadlocks: every request holds its connection until it gets
@@ -52,6 +52,8 @@ class TaskHistory(Base):
     action_type: Mapped[str] = mapped_column(String(20))
     description: Mapped[str]
     timestamp: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now(), index=True)
+    task_title: Mapped[str]
+    changes: Mapped[dict[str, Any]] = mapped_column(JSON)
 
 
 DataT = TypeVar("DataT")
@@ -104,6 +106,7 @@ class HistoryOut(BaseModel):
     action_type: str
     description: str
     timestamp: datetime
+    task_title: str
 
 
 class PaginationOut(BaseModel):
@@ -161,8 +164,21 @@ def find_task(db: Session, task_id: UUID) -> Task:
     return task
 
 
-def log_action(db: Session, task: Task, action_type: str, description: str) -> None:
-    db.add(TaskHistory(task_id=task.id, action_type=action_type, description=description))
+def values_of(task: Task) -> dict[str, Any]:
+    fields = {"title", "description", "is_completed", "completed_at", "created_at"}
+    return TaskOut.model_validate(task).model_dump(mode="json", include=fields)
+
+
+def log_action(db: Session, task: Task, action_type: str, description: str, before: dict[str, Any] | None) -> None:
+    changes = {
+        field: {"before": before[field] if before else None, "after": value}
+        for field, value in values_of(task).items()
+        if before is None or before[field] != value
+    }
+    entry = TaskHistory(
+        task_id=task.id, action_type=action_type, description=description, task_title=task.title, changes=changes
+    )
+    db.add(entry)
 
 
 @app.post("/tasks", response_model=Envelope[TaskOut], status_code=201)
@@ -170,7 +186,7 @@ def create_task(body: TaskCreate, db: Db) -> Any:
     task = Task(title=body.title, description=body.description)
     db.add(task)
     db.flush()
-    log_action(db, task, "CREATED", f"Task created: '{task.title}'")
+    log_action(db, task, "CREATED", f"Task created: '{task.title}'", None)
     db.commit()
     db.refresh(task)
     return envelope(task, "TASK_CREATED")
@@ -190,9 +206,10 @@ def get_task(task_id: UUID, db: Db) -> Any:
 @app.put("/tasks/{task_id}", response_model=Envelope[TaskOut])
 def update_task(task_id: UUID, body: TaskUpdate, db: Db) -> Any:
     task = find_task(db, task_id)
+    before = values_of(task)
     for field, value in body.model_dump(exclude_unset=True).items():
         setattr(task, field, value)
-    log_action(db, task, "UPDATED", "Task updated")
+    log_action(db, task, "UPDATED", "Task updated", before)
     db.commit()
     db.refresh(task)
     return envelope(task, "TASK_UPDATED")
@@ -211,10 +228,11 @@ def reopen_task(task_id: UUID, db: Db) -> Any:
 def set_completed(db: Session, task_id: UUID, *, is_completed: bool) -> Any:
     task = find_task(db, task_id)
     if task.is_completed != is_completed:
+        before = values_of(task)
         task.is_completed = is_completed
         task.completed_at = datetime.now(UTC) if is_completed else None
         action = "COMPLETED" if is_completed else "INCOMPLETED"
-        log_action(db, task, action, f"Task marked as {'completed' if is_completed else 'incomplete'}")
+        log_action(db, task, action, f"Task marked as {'completed' if is_completed else 'incomplete'}", before)
         db.commit()
         db.refresh(task)
     return envelope(task, "TASK_COMPLETED" if is_completed else "TASK_INCOMPLETE")

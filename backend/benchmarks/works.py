@@ -39,7 +39,7 @@ WORKS = {
 def statements_of_service() -> dict[Work, tuple[str, list[Statement], dict[str, Any]]]:
     """Return the database, the statements and the parameters that the service uses for each kind of work."""
     page = page_of_history((), 0, None)
-    ids = {"task_id": random_task(), "history_id": AsIs("gen_random_uuid()")}
+    ids = {"task_id": random_task(), "history_id": AsIs("gen_random_uuid()"), "if_match": None}
     task = {"title": AsIs("'Buy groceries ' || random()"), "description": "Milk, bread and cheese"}
     create, update, *toggle = (change.statement for change in (CREATE, UPDATE, COMPLETE_TASK, REOPEN))
     return {

@@ -14,6 +14,7 @@ from src.exceptions.errors import (
     HOST_NOT_TRUSTED,
     UNEXPECTED_FAILURE,
     DatabaseUnavailable,
+    EntryNotFound,
     NotJson,
     SchemaOutdated,
     TaskNotFound,
@@ -75,22 +76,23 @@ def link_to_next(
     return {"Link": f'<{quote(request.scope["path"])}?{urlencode(given)}>; rel="next"'}
 
 
-def _failure(status_code: int, description: str, sentence: str, **more: Any) -> Responses:
+def failure_of(status_code: int, description: str, sentence: str, **more: Any) -> Responses:
     """Describe a failure for the OpenAPI document, which puts the envelope around `sentence`."""
     content = {"application/json": {"examples": {"failure": {"value": sentence}}}}
     return {status_code: {"model": Failure, "description": description, "content": content, **more}}
 
 
-BAD_REQUEST = _failure(
+BAD_REQUEST = failure_of(
     400, "The input is invalid; `error` names the field and the rule.", "title: must be 1 to 255 characters"
 )
-UNTRUSTED_HOST = _failure(400, "The service does not answer for this host.", HOST_NOT_TRUSTED)
-NOT_FOUND = _failure(404, "There is no such task.", TaskNotFound.message)
-BODY_REFUSED = _failure(413, "The body is too large.", BODY_TOO_LARGE) | _failure(
+UNTRUSTED_HOST = failure_of(400, "The service does not answer for this host.", HOST_NOT_TRUSTED)
+NOT_FOUND = failure_of(404, "There is no such task.", TaskNotFound.message)
+ENTRY_NOT_FOUND = failure_of(404, "There is no such history entry.", EntryNotFound.message)
+BODY_REFUSED = failure_of(413, "The body is too large.", BODY_TOO_LARGE) | failure_of(
     415, "The body is not declared to be JSON.", NotJson.message
 )
-UNEXPECTED = _failure(500, "The service failed; its log says why.", UNEXPECTED_FAILURE)
-UNAUTHORIZED = _failure(
+UNEXPECTED = failure_of(500, "The service failed; its log says why.", UNEXPECTED_FAILURE)
+UNAUTHORIZED = failure_of(
     401,
     "The API key is missing or wrong, and the service is configured to require one.",
     API_KEY_REQUIRED,
@@ -98,9 +100,9 @@ UNAUTHORIZED = _failure(
 )
 _RETRY_AFTER = {"Retry-After": {"description": "Seconds to wait.", "schema": {"type": "integer"}}}
 _NO_DATABASE = "The database did not answer in time, or has another schema than this version needs"
-UNAVAILABLE = _failure(503, f"{_NO_DATABASE}.", DatabaseUnavailable.message, headers=_RETRY_AFTER)
-NOT_READY = _failure(503, f"{_NO_DATABASE}.", SchemaOutdated.message, headers=_RETRY_AFTER)
-LIST_UNAVAILABLE = _failure(
+UNAVAILABLE = failure_of(503, f"{_NO_DATABASE}.", DatabaseUnavailable.message, headers=_RETRY_AFTER)
+NOT_READY = failure_of(503, f"{_NO_DATABASE}.", SchemaOutdated.message, headers=_RETRY_AFTER)
+LIST_UNAVAILABLE = failure_of(
     503, f"{_NO_DATABASE}; or too many whole lists are still being read.", TooManyLists.message, headers=_RETRY_AFTER
 )
 

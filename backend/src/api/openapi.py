@@ -40,7 +40,8 @@ def _complete(document: dict[str, Any], *, requires_key: bool) -> None:
     for operations in document["paths"].values():
         for operation in operations.values():
             # Invalid input gets 400, never FastAPI's 422.
-            operation["responses"].pop("422", None)
+            if "HTTPValidationError" in str(operation["responses"].get("422")):
+                operation["responses"].pop("422")
             operation["responses"] = dict(sorted(operation["responses"].items()))
             if "401" in operation["responses"]:
                 operation["security"] = [{"apiKey": []}] if requires_key else [{}, {"apiKey": []}]
@@ -53,7 +54,7 @@ def _complete(document: dict[str, Any], *, requires_key: bool) -> None:
                     response["description"] = components["schemas"][envelope]["description"]
                     # Not earlier: FastAPI would drop the nulls in it.
                     response["content"]["application/json"]["example"] = SAMPLES[envelope]
-                else:
+                elif "content" in response:
                     _show_envelope(response)
     for schema in ("HTTPValidationError", "ValidationError"):
         components["schemas"].pop(schema, None)

@@ -96,21 +96,21 @@ _FOR_EVERYTHING = [
     (b"x-frame-options", b"DENY"),
     (b"referrer-policy", b"no-referrer"),
 ]
-_FOR_JSON = [
-    (b"cache-control", b"no-store"),
-    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
-]
+_FOR_JSON = [(b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'")]
+_NOT_STORED = [(b"cache-control", b"no-store")]
 # The documentation's pages run their own scripts, and load nothing from anywhere else.
 _PAGE_POLICY = (
     b"default-src 'self'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; "
     b"img-src 'self' data:; worker-src blob:; frame-ancestors 'none'"
 )
 _FOR_PAGES = [(b"content-security-policy", _PAGE_POLICY)]
+_JSON = b"application/json"
 # By media type.
 _FOR_TYPES = {
-    b"application/json": _FOR_EVERYTHING + _FOR_JSON,
+    _JSON: _FOR_EVERYTHING + _FOR_JSON + _NOT_STORED,
     b"text/html; charset=utf-8": _FOR_EVERYTHING + _FOR_PAGES,
 }
+_FOR_CACHED_JSON = _FOR_EVERYTHING + _FOR_JSON
 
 
 def security_headers(headers: Iterable[Header]) -> list[Header]:
@@ -119,10 +119,15 @@ def security_headers(headers: Iterable[Header]) -> list[Header]:
     `headers` are the answer's own. After OWASP's REST Security Cheat Sheet
     (https://cheatsheetseries.owasp.org/cheatsheets/REST_Security_Cheat_Sheet.html#security-headers).
     """
+    media_type, is_cached = b"", False
     for name, value in headers:
         if name == b"content-type":
-            return _FOR_TYPES.get(value, _FOR_EVERYTHING)
-    return _FOR_EVERYTHING
+            media_type = value
+        elif name == b"cache-control":
+            is_cached = True
+    if is_cached and media_type == _JSON:
+        return _FOR_CACHED_JSON
+    return _FOR_TYPES.get(media_type, _FOR_EVERYTHING)
 
 
 def _is_one_of(hosts: Collection[str], address: str | None, host: bytes) -> bool:

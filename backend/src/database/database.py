@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import psycopg2
 from psycopg2.errors import UniqueViolation
@@ -13,7 +13,7 @@ from src.database.connection import Connection, Rows
 from src.database.faults import reason_of
 from src.database.pool import Pool
 from src.database.retry import Retry
-from src.database.statement import LongStatement, Statement
+from src.database.statement import Change, LongStatement, Statement
 from src.database.task_locks import TaskLocks
 from src.exceptions.errors import TooManyLists
 from src.observability.log import PacedWarnings
@@ -25,6 +25,17 @@ log = logging.getLogger(__name__)
 # In a fifth of a second, a busy service makes some hundred changes.
 _MAINTENANCE_PAUSE_S = 0.2
 _FAILED_MAINTENANCE_PAUSE_S = 5.0
+
+
+class Outcome(NamedTuple):
+    """The row that a change returned, if any.
+
+    It is a replay if another request had made the change. A repeat cannot tell the attempts of other requests
+    from its own first one, so it never counts as a replay.
+    """
+
+    row: Any | None
+    is_replay: bool
 
 
 class Database:
@@ -44,7 +55,8 @@ class Database:
         self._primary = primary
         self.pool = Pool(settings, "primary" if primary is None else "replica")
         self.warnings = PacedWarnings(log)
-        self.task_locks = TaskLocks(settings.statement_timeout_s, self.warnings)
+        undos = max(1, settings.database_pool_size // 4)
+        self.task_locks = TaskLocks(settings.statement_timeout_s, self.warnings, undos)
         self._repeat_budget_s = settings.repeat_budget_s
         self._debug = settings.debug
         # The server cancels a statement, or its wait for a lock, after this time. The limit travels in
@@ -59,33 +71,34 @@ class Database:
         statement: Statement,
         parameters: Mapping[str, Any] | None = None,
         *,
-        if_committed: Statement | None = None,
         repeat_budget_s: float | None = None,
     ) -> Rows:
-        """Return the rows of `statement`, in one round trip, and repeat it if the database fails it.
+        """Return the rows of `statement`, in one round trip, and repeat it if the database fails it."""
+        return await self._run(statement, parameters or {}, self._retry(statement, repeat_budget_s))
 
-        When a connection is lost, nobody knows whether its statement was committed. So every write
-        must be safe to repeat: it brings the ids of the rows that it inserts. If an earlier attempt was
-        committed, a repeat violates the uniqueness of those ids or finds nothing left to do, and
-        `if_committed`, which takes the same parameters, gives the answer.
+    async def change(self, change: Change, parameters: Mapping[str, Any], *, may_be_logged: bool = False) -> Outcome:
+        """Make a change, in one round trip, and make it once although its statement is repeated.
+
+        When a connection is lost, nobody knows whether its statement was committed. So a change brings the
+        id of its history entry. If an earlier attempt was committed, a repeat violates the uniqueness of
+        that id or finds nothing left to do, and `change.if_logged` gives the answer. The same holds for the
+        attempts of other requests that bring the same id: then the change `may_be_logged` before the first.
         """
-        retry = self._retry(statement, repeat_budget_s)
-        while True:
-            try:
-                with statement_span(statement.sql):
-                    async with self.pool.lease() as connection:
-                        rows = await connection.execute(statement, parameters or {}, self._limit)
-                break
-            except UniqueViolation:
-                if not retry.is_repeat:
-                    raise
-                rows = []
-                break
-            except (psycopg2.Error, TimeoutError) as failure:
-                await retry.after(failure)
-        if not rows and retry.is_repeat and if_committed is not None:
-            return await self.run(if_committed, parameters)
-        return rows
+        retry = self._retry(change.statement)
+        violation, row = None, None
+        try:
+            row = _first(await self._run(change.statement, parameters, retry))
+        except UniqueViolation as error:
+            violation = error
+        if row is not None and row.is_logged:
+            return Outcome(row, is_replay=False)
+        if violation is not None or retry.is_repeat or may_be_logged:
+            logged = _first(await self.run(change.if_logged, parameters))
+            if logged is not None:
+                return Outcome(logged, is_replay=not retry.is_repeat)
+        if violation is not None:
+            raise violation
+        return Outcome(row, is_replay=False)
 
     async def collect(self, statement: LongStatement) -> JsonFile:
         """Return the JSON values that `statement` selects, as one array.
@@ -122,6 +135,15 @@ class Database:
             self._maintenance.cancel()
         self.pool.close()
 
+    async def _run(self, statement: Statement, parameters: Mapping[str, Any], retry: Retry) -> Rows:
+        while True:
+            try:
+                with statement_span(statement.sql):
+                    async with self.pool.lease() as connection:
+                        return await connection.execute(statement, parameters, self._limit)
+            except (psycopg2.Error, TimeoutError) as failure:
+                await retry.after(failure)
+
     def _retry(self, statement: Statement, budget_s: float | None = None) -> Retry:
         if self._debug:
             log.info("%s", statement.sql)
@@ -155,3 +177,7 @@ class Database:
             array.close()
             raise
         return array
+
+
+def _first(rows: Rows) -> Any | None:
+    return rows[0] if rows else None

@@ -19,7 +19,7 @@ class Retry:
     """Grants a statement further attempts for `budget_s`, with a pause before each.
 
     A restarting server, a failover and a deadlock are over within seconds, and callers need not hear of
-    them. Every statement is safe to repeat; `Database.run` says why. The pauses double, with jitter, so
+    them. Every statement is safe to repeat; `Database.change` says why. The pauses double, with jitter, so
     that callers who deadlocked or lost the same server do not retry at the same moment
     (https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/).
     """

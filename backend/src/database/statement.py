@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
 import psycopg2.extras
 from sqlalchemy import ClauseElement, Select, literal_column
@@ -22,8 +22,9 @@ psycopg2.extras.register_uuid()  # type: ignore[no-untyped-call]
 PLAN_FOR_ANY_PARAMETERS = (
     "SET LOCAL plan_cache_mode = force_generic_plan; SET LOCAL jit = off; SET LOCAL enable_seqscan = off; "
 )
-# A prefix that writes WAL, so that COMMIT waits for a synchronous replica; a plain read would not.
-WAIT_FOR_REPLICA = "SELECT pg_logical_emit_message(true, '', ''); "
+# A prefix that fails on a replica, with the error that leads to another connection. A plain read would succeed on
+# a server that has just become one, and miss what the new primary has committed.
+REQUIRE_PRIMARY = "SELECT pg_current_xact_id(); "
 
 # Every statement that has been defined; statements.sql shows them all.
 STATEMENTS: list["Statement"] = []
@@ -86,6 +87,16 @@ class LongStatement(Statement):
         self.rows_at_a_time = rows_at_a_time
         first_rows = definition.limit(literal_column(str(rows_at_a_time)))
         self.beginning = Statement(f"{name}_beginning", f"The first rows of {name}, usually all.", first_rows)
+
+
+class Change(NamedTuple):
+    """A statement that changes a task, and the one that answers if the change is in the log already.
+
+    Both take the id of the change's history entry as `history_id`, and return whether it `is_logged`.
+    """
+
+    statement: Statement
+    if_logged: Statement
 
 
 def _declared(of: TypeEngine[Any]) -> str:

@@ -19,6 +19,46 @@ class TaskNotFound(ServiceError):
     message = "Task not found"
 
 
+class EntryNotFound(ServiceError):
+    """There is no such history entry."""
+
+    message = "History entry not found"
+
+
+class UndoConflict(ServiceError):
+    """A field that a history entry changed has another value by now, so the entry cannot be undone."""
+
+    message = "The task has changed since"
+
+
+class EntryTooOld(ServiceError):
+    """The history entry does not hold its change, because an older version of the service wrote it."""
+
+    message = "This entry is too old to be undone"
+
+
+class PreconditionFailed(ServiceError):
+    """The task has none of the entity tags that the caller named. `updated_at` is the one that it has."""
+
+    message = "The task has changed since you read it"
+
+    def __init__(self, updated_at: str) -> None:
+        self.updated_at = updated_at
+
+
+class KeyReused(ServiceError):
+    """The Idempotency-Key has created a task with another title or description."""
+
+    message = "Idempotency-Key: was used for another task"
+
+
+class MalformedHeader(ServiceError):
+    """A header of the request does not follow its rule."""
+
+    def __init__(self, name: str, rule: str) -> None:
+        self.message = f"{name}: {rule}"
+
+
 class DatabaseUnavailable(ServiceError):
     """The database could not be reached, or did not finish in time."""
 

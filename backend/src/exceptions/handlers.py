@@ -11,17 +11,29 @@ from starlette.routing import Route
 from src.exceptions.errors import (
     BODY_TOO_LARGE,
     DatabaseUnavailable,
+    EntryNotFound,
+    EntryTooOld,
+    KeyReused,
+    MalformedHeader,
     NotJson,
+    PreconditionFailed,
     SchemaOutdated,
     ServiceError,
     TaskNotFound,
     TooManyLists,
+    UndoConflict,
 )
-from src.utils.response import failure
+from src.utils.response import entity_tag, failure
 
 _STATUS_CODES: dict[type[ServiceError], int] = {
+    MalformedHeader: 400,
     TaskNotFound: 404,
+    EntryNotFound: 404,
+    UndoConflict: 409,
+    EntryTooOld: 409,
+    PreconditionFailed: 412,
     NotJson: 415,
+    KeyReused: 422,
     DatabaseUnavailable: 503,
     TooManyLists: 503,
     SchemaOutdated: 503,
@@ -67,7 +79,9 @@ def register_handlers(app: FastAPI) -> None:
 async def answer_service_error(request: Request, error: Exception) -> Response:
     """Return the response for a `ServiceError`."""
     assert isinstance(error, ServiceError)
-    return failure(_STATUS_CODES[type(error)], error.message)
+    # RFC 9110, 15.5.13, lets a 412 say what the caller has missed.
+    headers = {"ETag": entity_tag(error.updated_at)} if isinstance(error, PreconditionFailed) else None
+    return failure(_STATUS_CODES[type(error)], error.message, headers)
 
 
 async def _answer_invalid_request(request: Request, error: Exception) -> Response:

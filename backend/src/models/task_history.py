@@ -2,9 +2,10 @@
 
 from datetime import datetime
 from enum import StrEnum
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import DateTime, Enum, Index, Text
+from sqlalchemy import JSON, DateTime, Enum, Index, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from src.database.base import Base, expressible
@@ -35,6 +36,14 @@ class TaskHistory(Base):
     )
     description: Mapped[str] = mapped_column(Text)
     timestamp: Mapped[datetime] = mapped_column(DateTime(timezone=True))
+    # The title as the change left it. This and `changes` are null in entries from before revision 0005.
+    task_title: Mapped[str | None] = mapped_column(Text)
+    # For each field that the change set, its values `before` and `after`, as the API shows them. Not JSONB: that
+    # takes longer to write, and only an undo looks inside.
+    changes: Mapped[dict[str, Any] | None] = mapped_column(JSON)
+    # The entry whose change this one undid. The `history_id` of an undo is derived from it, so the primary key
+    # lets each entry be undone once (see src/utils/derived_ids.py).
+    undoes: Mapped[UUID | None]
 
     __table_args__ = (
         expressible("timestamp"),

@@ -4,9 +4,11 @@ from typing import Self
 from uuid import UUID
 
 from pydantic import BaseModel, Field
+from typing_extensions import TypedDict
 
 from src.models.task_history import ActionType
-from src.schemas.envelope import Success
+from src.schemas.envelope import Popup, Success
+from src.schemas.task import TaskResponse
 from src.utils.timestamps import Timestamp
 from src.utils.validators import LIMIT_MAX
 
@@ -19,6 +21,56 @@ class HistoryResponse(BaseModel):
     action_type: ActionType
     description: str
     timestamp: Timestamp
+    task_title: str | None = Field(
+        description="The title as the change left it; null in entries of versions that did not keep it."
+    )
+
+
+class TextChange(BaseModel):
+    """A text before and after a change."""
+
+    before: str | None
+    after: str | None
+
+
+class FlagChange(BaseModel):
+    """A flag before and after a change."""
+
+    before: bool | None
+    after: bool | None
+
+
+class TimeChange(BaseModel):
+    """A time before and after a change."""
+
+    before: Timestamp | None
+    after: Timestamp | None
+
+
+class Changes(TypedDict, total=False):
+    """The fields that a change set. A creation and a deletion set all of them."""
+
+    title: TextChange
+    description: TextChange
+    is_completed: FlagChange
+    completed_at: TimeChange
+    created_at: TimeChange
+
+
+class HistoryEntry(HistoryResponse):
+    """One entry of the audit log, with its change."""
+
+    changes: Changes | None = Field(description="Null in entries of versions that did not keep it.")
+    undoes: UUID | None = Field(description="The `history_id` of the entry that this one undid.")
+    undone_by: UUID | None = Field(description="The `history_id` of the entry that undid this one.")
+
+
+class EntryFetched(Success[HistoryEntry, None]):
+    """One entry of the audit log."""
+
+
+class ChangeUndone(Success[TaskResponse | None, Popup]):
+    """The change was undone. The task as it is now; null if its creation was undone."""
 
 
 class Pagination(BaseModel):

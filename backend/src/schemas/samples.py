@@ -33,7 +33,7 @@ _OTHER = {
     "completed_at": None,
 }
 
-_HISTORY = {
+_HISTORY: dict[str, Any] = {
     "items": [
         {
             "history_id": "da3c90a6-876d-446a-8081-57457b5b082c",
@@ -41,6 +41,7 @@ _HISTORY = {
             "action_type": "COMPLETED",
             "description": "Task marked as completed",
             "timestamp": _COMPLETED_AT,
+            "task_title": "Buy groceries and flowers",
         },
         {
             "history_id": "c3ed48d6-bc8d-48d6-a03b-cedac0848d32",
@@ -48,6 +49,7 @@ _HISTORY = {
             "action_type": "UPDATED",
             "description": "Title changed from 'Buy groceries' to 'Buy groceries and flowers'",
             "timestamp": _UPDATED_AT,
+            "task_title": "Buy groceries and flowers",
         },
     ],
     "pagination": {
@@ -58,6 +60,15 @@ _HISTORY = {
         "has_next": True,
         "has_prev": False,
     },
+}
+_ENTRY = {
+    **_HISTORY["items"][0],
+    "changes": {
+        "is_completed": {"before": False, "after": True},
+        "completed_at": {"before": None, "after": _COMPLETED_AT},
+    },
+    "undoes": None,
+    "undone_by": "ea447b77-fad1-457b-9f65-747778b9eb0d",
 }
 _STATS = {
     "tasks_created_this_week": 12,
@@ -83,6 +94,8 @@ SAMPLES = {
     "TaskFetched": _success(_UPDATED),
     "TasksListed": _success([_OTHER, _COMPLETED]),
     "HistoryFetched": _success(_HISTORY),
+    "EntryFetched": _success(_ENTRY),
+    "ChangeUndone": _success(_REOPENED, "TASK_INCOMPLETE"),
     "WeeklyStatsFetched": _success(_STATS),
     "Healthy": _success({"status": "healthy", "service": "task-management-backend"}),
     "Ready": _success({"status": "ready"}),

@@ -10,11 +10,14 @@ from sqlalchemy import text
 from src.database.json_rows import wire_columns
 from src.database.statement import PLAN_FOR_ANY_PARAMETERS, Statement
 from src.models import TaskHistory
+from src.schemas.history import HistoryResponse
 from src.services.counting import ENTRY_KINDS, count_by_day, total
 from src.utils.cursors import EntryPosition
 
 # From here on, finding the day of an offset is faster than stepping over the entries before it.
 _FAR = 1000
+
+_ITEM = [TaskHistory.__table__.c[name] for name in HistoryResponse.model_fields]
 
 # The filters. Each is the first column of an index; the first filter given decides which index a page uses.
 _VALUES = {"task_id": "CAST(:task_id AS uuid)", "action_type": "CAST(:action_type AS varchar)"}
@@ -106,7 +109,7 @@ def _statement(
     """
     statement = f"""
         WITH {before} total AS ({total_count}),
-        page AS (SELECT {wire_columns(TaskHistory.__table__)} FROM ({entries}) entry),
+        page AS (SELECT {wire_columns(_ITEM)} FROM ({entries}) entry),
         listed AS (
             SELECT
                 concat('[', string_agg(CAST(row_to_json(page) AS text), ','), ']') AS items,

@@ -1,20 +1,40 @@
 """The audit log: writing it, reading it, and the counts of the dashboard."""
 
 from datetime import UTC, datetime, time, timedelta
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import CTE, ColumnElement, Uuid, bindparam, exists, insert, literal, select
+from sqlalchemy import CTE, ColumnElement, Uuid, bindparam, exists, insert, literal, select, text
 
 from src.database.database import Database
+from src.database.json_rows import wire_columns
+from src.database.statement import Statement
+from src.exceptions.errors import EntryNotFound
 from src.models import ActionType, TaskHistory
 from src.schemas.history import Pagination
 from src.schemas.stats import WeeklyStats
 from src.services.counting import WEEKLY_COUNTS, fold_many
 from src.services.history_page import page_of_history
 from src.utils.cursors import EntryPosition, Page
+from src.utils.derived_ids import id_of_undo
 from src.utils.json_text import JsonText, json_object
 
 _history = TaskHistory.__table__.c
+
+_ENTRY = Statement(
+    "get_entry",
+    "Returns an entry of the history, and the one that undid it.",
+    text(f"""
+        WITH item AS (
+            SELECT
+                {wire_columns(_history)},
+                (SELECT history_id FROM task_history WHERE history_id = CAST(:undone_by AS uuid)) AS undone_by
+            FROM task_history
+            WHERE history_id = CAST(:history_id AS uuid)
+        )
+        SELECT CAST(row_to_json(item) AS text) AS json FROM item
+    """),  # noqa: S608  # Constants.
+)
 
 
 class HistoryService:
@@ -24,19 +44,29 @@ class HistoryService:
         self._database = database
 
     @staticmethod
-    def log_action(change: CTE, action: ActionType, description: ColumnElement[str]) -> CTE:
+    def log_action(
+        change: CTE,
+        action: ActionType | ColumnElement[str],
+        description: ColumnElement[str],
+        changes: ColumnElement[Any],
+        undoes: ColumnElement[UUID] | None = None,
+    ) -> CTE:
         """Return the INSERT of the entry for `change`, to be added to the statement that makes it.
 
-        `change` has the task's `id` and, as `updated_at`, the time of the change. If it has no row, nothing
-        is logged. The statement takes the entry's id as its parameter `history_id`.
+        `change` has the task's `id` and `title` and, as `updated_at`, the time of the change. If it has no
+        row, nothing is logged. The statement takes the entry's id as its parameter `history_id`.
         """
         entry = {
             "history_id": bindparam("history_id", type_=Uuid()),
             "task_id": change.c.id,
-            "action_type": literal(action, _history.action_type.type),
+            "action_type": literal(action, _history.action_type.type) if isinstance(action, ActionType) else action,
             "description": description,
             "timestamp": change.c.updated_at,
+            "task_title": change.c.title,
+            "changes": changes,
         }
+        if undoes is not None:
+            entry["undoes"] = undoes
         values = select(*(value.label(name) for name, value in entry.items())).select_from(change)
         return insert(TaskHistory).from_select(list(entry), values).cte("logged")
 
@@ -72,6 +102,14 @@ class HistoryService:
             json_object(items=found.items, pagination=pagination.model_dump_json()),
             None if is_last else EntryPosition(found.last_timestamp, found.last_history_id),
         )
+
+    async def get_entry(self, history_id: UUID) -> JsonText:
+        """Return an entry as the JSON of `HistoryEntry`. Raises `EntryNotFound`."""
+        parameters = {"history_id": history_id, "undone_by": id_of_undo(history_id)}
+        rows = await self._database.run(_ENTRY, parameters)
+        if not rows:
+            raise EntryNotFound
+        return JsonText(rows[0].json)
 
     async def get_weekly_stats(self, now: datetime | None = None) -> JsonText:
         """Return the counts of the week of `now`, an aware time, as the JSON of `WeeklyStats`.

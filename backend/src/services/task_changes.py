@@ -4,34 +4,33 @@ Each change of a task is one statement, so it commits or fails as a whole. It is
 
 - `task` locks the row, so that racing callers take turns, and keeps the task as it was;
 - `moment` reads the clock, once the lock is held;
-- `changed` (`created`, `deleted`) changes the task, if there is anything to change;
+- `changed` (`created`, `deleted`) changes the task, if there is anything to change and `if_match` allows it;
 - `logged` writes the history entry of what `changed` did (PostgreSQL runs it although nothing selects from it);
-- the SELECT at the end returns the task after the change, or as it was. No row means that there is no such task.
+- the SELECT at the end returns the task after the change, or as it was, and whether the change was logged.
+  No row means that there is no such task.
 
 statements.sql shows the SQL that results.
 """
 
-from datetime import datetime, timedelta
-from typing import Any, NamedTuple
+from typing import Any
 
 from sqlalchemy import (
+    ARRAY,
     CTE,
     ColumnElement,
-    ScalarSelect,
     Select,
     Text,
     Uuid,
-    and_,
+    any_,
     bindparam,
-    case,
     delete,
     exists,
     false,
     func,
     insert,
     literal,
-    literal_column,
     null,
+    or_,
     select,
     true,
     tuple_,
@@ -39,44 +38,40 @@ from sqlalchemy import (
     update,
 )
 
-from src.database.json_rows import json_rows
-from src.database.statement import WAIT_FOR_REPLICA, Statement
-from src.models import ActionType, Task
+from src.database.json_rows import json_rows, wire_form
+from src.database.statement import REQUIRE_PRIMARY, Change, Statement
+from src.models import ActionType, Task, TaskHistory
+from src.services.change_parts import (
+    FIELDS,
+    JSON_NULL,
+    LOGGED,
+    changes,
+    changes_of_edit,
+    description_of_edit,
+    moment_after,
+)
 from src.services.history_service import HistoryService
 
 _tasks = Task.__table__.c
+_history = TaskHistory.__table__.c
 _this_task = _tasks.id == bindparam("task_id", type_=Uuid())
 
-# Neither the API nor the tables can express a later time.
-_LAST_MOMENT: ColumnElement[datetime] = literal_column("timestamptz '9999-12-31 23:59:59.999999Z'")
-_ONE_STEP: ColumnElement[timedelta] = literal_column("interval '1 microsecond'")
-_JSON_NULL = literal_column("'null'", Text).label("json")
 
-
-class Change(NamedTuple):
-    """The statement that makes a change, and the one that answers if an earlier attempt was committed."""
-
-    statement: Statement
-    if_committed: Statement
-
-
-def _create() -> Select[Any]:
-    created = (
-        insert(Task)
-        .values(
-            id=bindparam("task_id", type_=Uuid()),
-            title=bindparam("title"),
-            description=bindparam("description"),
-            is_completed=false(),
-            created_at=func.now(),
-            updated_at=func.now(),
-            completed_at=null(),
-        )
-        .returning(*_tasks)
-        .cte("created")
-    )
+def _create(*conditions: ColumnElement[bool]) -> Select[Any]:
+    task: dict[str, ColumnElement[Any]] = {
+        "id": bindparam("task_id", type_=Uuid()),
+        "title": bindparam("title"),
+        "description": bindparam("description"),
+        "is_completed": false(),
+        "created_at": func.now(),
+        "updated_at": func.now(),
+        "completed_at": null(),
+    }
+    values = [value.label(name) for name, value in task.items()]
+    created = insert(Task).from_select(list(task), select(*values).where(*conditions)).returning(*_tasks).cte("created")
     description = func.concat("Task created: '", created.c.title, "'")
-    return json_rows(created).add_cte(HistoryService.log_action(created, ActionType.CREATED, description))
+    logged = HistoryService.log_action(created, ActionType.CREATED, description, changes(None, created, *FIELDS))
+    return json_rows(created).add_columns(true().label("is_logged")).add_cte(logged)
 
 
 def _update() -> Select[Any]:
@@ -86,32 +81,29 @@ def _update() -> Select[Any]:
     differs = tuple_(title, description).is_distinct_from(tuple_(task.c.title, task.c.description))
     changed = (
         update(Task)
-        .where(_tasks.id == task.c.id, differs)
-        .values(title=title, description=description, updated_at=_moment(task))
+        .where(_tasks.id == task.c.id, differs, _matches(task))
+        .values(title=title, description=description, updated_at=moment_after(task.c.updated_at, task))
         .returning(*_tasks)
         .cte("changed")
     )
-    retitled = changed.c.title != task.c.title
-    redescribed = changed.c.description.is_distinct_from(task.c.description)
-    edit = func.concat_ws(
-        "; ",
-        case((retitled, func.concat("Title changed from '", task.c.title, "' to '", changed.c.title, "'"))),
-        case((and_(retitled, redescribed), "description changed"), (redescribed, "Description changed")),
+    logged = HistoryService.log_action(
+        changed, ActionType.UPDATED, description_of_edit(task, changed), changes_of_edit(task, changed)
     )
-    return _answer(task, changed, HistoryService.log_action(changed, ActionType.UPDATED, edit))
+    return _answer(task, changed, logged)
 
 
 def _complete() -> Select[Any]:
     task = _locked_task()
-    moment = _moment(task)
+    moment = moment_after(task.c.updated_at, task)
     changed = (
         update(Task)
-        .where(_tasks.id == task.c.id, ~task.c.is_completed)
+        .where(_tasks.id == task.c.id, ~task.c.is_completed, _matches(task))
         .values(is_completed=true(), completed_at=moment, updated_at=moment)
         .returning(*_tasks)
         .cte("changed")
     )
-    logged = HistoryService.log_action(changed, ActionType.COMPLETED, literal("Task marked as completed"))
+    toggled = changes(task, changed, "is_completed", "completed_at")
+    logged = HistoryService.log_action(changed, ActionType.COMPLETED, literal("Task marked as completed"), toggled)
     return _answer(task, changed, logged)
 
 
@@ -119,64 +111,99 @@ def _reopen() -> Select[Any]:
     task = _locked_task()
     changed = (
         update(Task)
-        .where(_tasks.id == task.c.id, task.c.is_completed)
-        .values(is_completed=false(), completed_at=null(), updated_at=_moment(task))
+        .where(_tasks.id == task.c.id, task.c.is_completed, _matches(task))
+        .values(is_completed=false(), completed_at=null(), updated_at=moment_after(task.c.updated_at, task))
         .returning(*_tasks)
         .cte("changed")
     )
-    logged = HistoryService.log_action(changed, ActionType.INCOMPLETED, literal("Task marked as incomplete"))
+    toggled = changes(task, changed, "is_completed", "completed_at")
+    logged = HistoryService.log_action(changed, ActionType.INCOMPLETED, literal("Task marked as incomplete"), toggled)
     return _answer(task, changed, logged)
 
 
 def _delete() -> Select[Any]:
     task = _locked_task()
+    kept = [_tasks.id, *(_tasks[field] for field in FIELDS)]
     deleted = (
         delete(Task)
-        .where(_tasks.id == task.c.id)
-        .returning(_tasks.id, _tasks.title, _moment(task).label("updated_at"))
+        .where(_tasks.id == task.c.id, _matches(task))
+        .returning(*kept, moment_after(task.c.updated_at, task).label("updated_at"))
         .cte("deleted")
     )
     description = func.concat("Task deleted: '", deleted.c.title, "'")
-    logged = HistoryService.log_action(deleted, ActionType.DELETED, description)
-    return select(_JSON_NULL).select_from(deleted).add_cte(logged)
+    logged = HistoryService.log_action(deleted, ActionType.DELETED, description, changes(deleted, None, *FIELDS))
+    is_logged = exists().select_from(deleted).label("is_logged")
+    updated_at = wire_form(task.c.updated_at).label("updated_at")
+    return select(JSON_NULL.label("json"), updated_at, is_logged).add_cte(logged)
 
 
 def _locked_task() -> CTE:
     return select(Task.__table__).where(_this_task).with_for_update().cte("task")
 
 
-def _moment(task: CTE) -> ScalarSelect[datetime]:
-    """The time of a change: now, but always later than the last change, even if the clock steps back.
-
-    Not `now()`, which is the start of the transaction, before the wait for the lock.
-    """
-    now = func.greatest(func.clock_timestamp(), task.c.updated_at + _ONE_STEP)
-    moment = select(func.least(now, _LAST_MOMENT).label("now")).cte("moment")
-    return select(moment.c.now).scalar_subquery()
+def _matches(task: CTE) -> ColumnElement[bool]:
+    """Whether one of the tags in `if_match`, if there are any, is that of the task: its `updated_at`."""
+    tags = bindparam("if_match", type_=ARRAY(Text))
+    return or_(tags.is_(null()), wire_form(task.c.updated_at) == any_(tags))
 
 
 def _answer(task: CTE, changed: CTE, logged: CTE) -> Select[Any]:
-    """The task after the change, or as it was if there was nothing to change."""
+    """The task after the change, or as it was if nothing was changed."""
     unchanged = select(task).where(~exists().select_from(changed))
-    return json_rows(union_all(select(changed), unchanged).subquery("answer")).add_cte(logged)
+    answer = union_all(select(changed), unchanged).subquery("answer")
+    is_logged = exists().select_from(changed).label("is_logged")
+    return json_rows(answer, "updated_at").add_columns(is_logged).add_cte(logged)
 
 
-GET = Statement("get_task", "Returns a task.", json_rows(select(Task.__table__).where(_this_task).subquery("task")))
+GET = Statement(
+    "get_task",
+    "Returns a task.",
+    json_rows(select(Task.__table__).where(_this_task).subquery("task"), "updated_at"),
+)
 
+
+_AS_CREATED = (
+    select(
+        _history.task_id.label("id"),
+        _history.changes["title"]["after"].as_string().label("title"),
+        _history.changes["description"]["after"].as_string().label("description"),
+        false().label("is_completed"),
+        _history.timestamp.label("created_at"),
+        _history.timestamp.label("updated_at"),
+        null().label("completed_at"),
+    )
+    .where(_history.history_id == bindparam("history_id", type_=Uuid()))
+    .subquery("created")
+)
+_RETURN_CREATED = Statement(
+    "return_task_as_created",
+    "Returns a task as it was created, if that is in the log.",
+    json_rows(_AS_CREATED).add_columns(LOGGED),
+    prefix=REQUIRE_PRIMARY,
+)
+_AS_IT_IS = select(Task.__table__).where(_this_task, HistoryService.is_logged()).subquery("task")
 _RETURN_IF_LOGGED = Statement(
     "return_task_if_logged",
-    "Returns a task if its change is logged: the answer if an earlier attempt was committed.",
-    json_rows(select(Task.__table__).where(_this_task, HistoryService.is_logged()).subquery("task")),
-    prefix=WAIT_FOR_REPLICA,
+    "Returns a task, if the change is in the log.",
+    json_rows(_AS_IT_IS).add_columns(LOGGED),
+    prefix=REQUIRE_PRIMARY,
 )
 _CONFIRM_DELETION = Statement(
     "confirm_deletion",
-    "Returns null if a deletion is logged: the answer if an earlier attempt was committed.",
-    select(_JSON_NULL).where(HistoryService.is_logged()),
-    prefix=WAIT_FOR_REPLICA,
+    "Returns null, if the deletion is in the log.",
+    select(JSON_NULL.label("json"), LOGGED).where(HistoryService.is_logged()),
+    prefix=REQUIRE_PRIMARY,
 )
 
-CREATE = Change(Statement("create_task", "Creates a task and logs it.", _create()), _RETURN_IF_LOGGED)
+CREATE = Change(Statement("create_task", "Creates a task and logs it.", _create()), _RETURN_CREATED)
+CREATE_ONCE = Change(
+    Statement(
+        "create_task_once",
+        "Creates a task and logs it, unless the creation is in the log already.",
+        _create(~HistoryService.is_logged()),
+    ),
+    _RETURN_CREATED,
+)
 UPDATE = Change(
     Statement("update_task", "Sets a title, a description or both, and logs it if anything differs.", _update()),
     _RETURN_IF_LOGGED,

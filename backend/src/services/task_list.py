@@ -44,7 +44,7 @@ def _page(name: str, purpose: str, *ranges: str) -> Statement:
         WITH task AS (
             SELECT * FROM ({tasks}) found ORDER BY is_completed, created_at DESC, id LIMIT {_LIMIT} + 1
         ),
-        item AS (SELECT {wire_columns(Task.__table__)} FROM task),
+        item AS (SELECT {wire_columns(Task.__table__.c)} FROM task),
         page AS (
             SELECT
                 count(*) > {_LIMIT} AS has_next,

@@ -32,6 +32,11 @@ def failure(status_code: int, error: str, headers: Mapping[str, str] | None = No
     return Response(body, status_code, {**retry_after, **(headers or {})}, _MEDIA_TYPE)
 
 
+def entity_tag(updated_at: str) -> str:
+    """Return the entity tag of a task (RFC 9110, 8.8.3): every change of a task sets a later `updated_at`."""
+    return f'"{updated_at}"'
+
+
 class _Streamed(StreamingResponse):
     _BEFORE, _AFTER = json_object(success="true", data=JsonText("|"), popup="null", error="null").encode().split(b"|")
 

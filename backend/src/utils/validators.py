@@ -103,7 +103,7 @@ Description = Annotated[
     str, BeforeValidator(check_description), _json_schema(f"^{_STORABLE}$", 0, DESCRIPTION_MAX_LENGTH)
 ]
 Boolean = Annotated[bool, BeforeValidator(check_boolean)]
-TaskId = Annotated[UUID, BeforeValidator(check_uuid)]
+Id = Annotated[UUID, BeforeValidator(check_uuid)]
 
 
 def _integer(minimum: int, maximum: int) -> tuple[Ge, Le, BeforeValidator]:

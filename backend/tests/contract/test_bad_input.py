@@ -1,6 +1,8 @@
 """Hostile and broken input: refused in the envelope, without a change; and the headers that protect browsers."""
 
 import json
+from urllib.parse import quote
+from uuid import uuid4
 
 import httpx
 import pytest
@@ -85,6 +87,10 @@ def test_an_error_does_not_repeat_what_was_sent(api: Api, secret: str) -> None:
         post(api, f'{{"title": "{secret}" nonsense'.encode()),
         api.get(f"/tasks/{httpx.URL('http://x/', params={'q': secret}).query.decode()}"),
         api.get("/history", params={"page": secret, "action_type": secret, "task_id": secret}),
+        api.post(f"/history/{quote(secret, safe='')}/undo"),
+        api.get(f"/tasks/{uuid4()}", headers=[(b"If-None-Match", secret.encode())]),
+        api.delete(f"/tasks/{uuid4()}", headers=[(b"If-Match", f'"a", {secret}'.encode())]),
+        api.post("/tasks", json={"title": "x"}, headers=[(b"Idempotency-Key", f"a {secret}".encode())]),
     ]
     for response in responses:
         assert response.status_code in (400, 404), response.text

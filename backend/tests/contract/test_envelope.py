@@ -15,6 +15,7 @@ from tests.support.databases import Sql, settings_for
 
 ORIGIN = "http://localhost:3000"
 TASK = "/tasks/0b7e1f0a-6f0e-4c2b-9d0e-2f6a5f1c9a11"
+ENTRY = "/history/0b7e1f0a-6f0e-4c2b-9d0e-2f6a5f1c9a11"
 READS = ["/tasks", "/history", "/stats/weekly", "/health"]
 
 
@@ -28,7 +29,14 @@ def test_a_task_lives_under_both_prefixes(api: Api, prefix: str) -> None:
     data_of(api.patch(f"{path}/incomplete"), popup="TASK_INCOMPLETE")
     assert len(data_of(api.get(f"{prefix}/tasks"))) == 1
     data_of(api.delete(path), popup="TASK_DELETED")
-    assert data_of(api.get(f"{prefix}/history"))["pagination"]["total_count"] == 5
+    history = data_of(api.get(f"{prefix}/history"))
+    assert history["pagination"]["total_count"] == 5
+    [deletion] = [entry for entry in history["items"] if entry["action_type"] == "DELETED"]
+    path = f"{prefix}/history/{deletion['history_id']}"
+    assert data_of(api.get(path))["undone_by"] is None
+    data_of(api.post(f"{path}/undo"), popup="TASK_CREATED")
+    assert data_of(api.get(path))["undone_by"] is not None
+    data_of(api.delete(f"{prefix}/tasks/{task['id']}"), popup="TASK_DELETED")
     assert data_of(api.get(f"{prefix}/stats/weekly"))["total_tasks"] == 0
 
 
@@ -74,6 +82,8 @@ def test_an_unknown_path_is_not_found(api: Api, path: str) -> None:
         ("GET", f"{TASK}/complete", "PATCH"),
         ("HEAD", f"{TASK}/incomplete", "PATCH"),
         ("DELETE", "/history", "GET, HEAD"),
+        ("DELETE", ENTRY, "GET, HEAD"),
+        ("PUT", f"{ENTRY}/undo", "POST"),
         ("POST", "/stats/weekly", "GET, HEAD"),
         ("OPTIONS", "/health", "GET, HEAD"),
     ],
@@ -139,7 +149,15 @@ def test_a_crash_answers_500_without_internals(api: Api, sql: Sql) -> None:
 
 
 @pytest.mark.parametrize(
-    ("method", "path"), [("GET", "/tasks"), ("POST", "/tasks"), ("PATCH", f"{TASK}/complete"), ("GET", "/history")]
+    ("method", "path"),
+    [
+        ("GET", "/tasks"),
+        ("POST", "/tasks"),
+        ("PATCH", f"{TASK}/complete"),
+        ("GET", "/history"),
+        ("GET", ENTRY),
+        ("POST", f"{ENTRY}/undo"),
+    ],
 )
 def test_without_a_database_the_answer_is_503(api: Api, live_app: tuple[FastAPI, str], method: str, path: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as unused:
@@ -160,6 +178,8 @@ def test_without_a_database_the_answer_is_503(api: Api, live_app: tuple[FastAPI,
     [
         ("GET", "/tasks", 200),
         ("GET", "/nope", 404),
+        ("GET", ENTRY, 404),
+        ("POST", f"{ENTRY}/undo", 404),
         ("GET", "/tasks/42", 400),
         ("PUT", "/tasks", 405),
         ("POST", "/tasks", 415),
@@ -177,11 +197,18 @@ def test_other_origins_may_read_nothing(api: Api) -> None:
     assert "Access-Control-Allow-Origin" not in response.headers
 
 
-def preflight(api: Api, origin: str, method: str) -> httpx.Response:
+@pytest.mark.parametrize("name", ["ETag", "History-ID", "Idempotency-Replayed", "Link", "Retry-After", "X-Request-ID"])
+@pytest.mark.parametrize("path", ["/tasks", "/nope", TASK])
+def test_the_frontend_may_read_this_header(api: Api, path: str, name: str) -> None:
+    exposed = api.get(path, headers={"Origin": ORIGIN}).headers["Access-Control-Expose-Headers"]
+    assert name in exposed.split(", ")
+
+
+def preflight(api: Api, origin: str, method: str, header: str = "content-type") -> httpx.Response:
     headers = {
         "Origin": origin,
         "Access-Control-Request-Method": method,
-        "Access-Control-Request-Headers": "content-type",
+        "Access-Control-Request-Headers": header,
     }
     return api.options("/tasks", headers=headers)
 
@@ -193,6 +220,19 @@ def test_the_frontend_may_send_every_method(api: Api, method: str) -> None:
     assert response.headers["Access-Control-Allow-Origin"] == ORIGIN
     assert method in response.headers["Access-Control-Allow-Methods"]
     assert "Content-Type" in response.headers["Access-Control-Allow-Headers"]
+
+
+@pytest.mark.parametrize(
+    "name", ["Authorization", "Content-Type", "Idempotency-Key", "If-Match", "If-None-Match", "X-Request-ID"]
+)
+def test_the_frontend_may_send_this_header(api: Api, name: str) -> None:
+    response = preflight(api, ORIGIN, "PUT", f"content-type,{name.lower()}")
+    assert response.status_code == 200
+    assert name in response.headers["Access-Control-Allow-Headers"].split(", ")
+
+
+def test_the_frontend_may_not_send_any_other_header(api: Api) -> None:
+    assert preflight(api, ORIGIN, "PUT", "x-other").status_code == 400
 
 
 def test_other_origins_may_send_nothing(api: Api) -> None:

@@ -1,6 +1,7 @@
 """The OpenAPI document, which Swagger UI shows at /docs."""
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -12,28 +13,59 @@ from src.models.task_history import ActionType
 from src.schemas.envelope import Popup, Success
 from src.schemas.samples import SAMPLES
 from tests.support.client import Api
+from tests.support.header_values import KEYS, MALFORMED_KEYS, MALFORMED_TAGS, MATCHING, NOT_MATCHING
 
 FAILURES = {"401", "500", "503"}
 
 # The id of each operation, its envelope and its status codes.
 OPERATIONS = {
     ("get", "/tasks"): ("list_tasks", "TasksListed", {"200", "400", *FAILURES}),
-    ("post", "/tasks"): ("create_task", "TaskCreated", {"201", "400", "413", "415", *FAILURES}),
-    ("get", "/tasks/{task_id}"): ("get_task", "TaskFetched", {"200", "400", "404", *FAILURES}),
-    ("put", "/tasks/{task_id}"): ("update_task", "TaskUpdated", {"200", "400", "404", "413", "415", *FAILURES}),
-    ("delete", "/tasks/{task_id}"): ("delete_task", "TaskDeleted", {"200", "400", "404", *FAILURES}),
-    ("patch", "/tasks/{task_id}/complete"): ("complete_task", "TaskCompleted", {"200", "400", "404", *FAILURES}),
-    ("patch", "/tasks/{task_id}/incomplete"): ("reopen_task", "TaskIncomplete", {"200", "400", "404", *FAILURES}),
+    ("post", "/tasks"): ("create_task", "TaskCreated", {"201", "400", "413", "415", "422", *FAILURES}),
+    ("get", "/tasks/{task_id}"): ("get_task", "TaskFetched", {"200", "304", "400", "404", *FAILURES}),
+    ("put", "/tasks/{task_id}"): ("update_task", "TaskUpdated", {"200", "400", "404", "412", "413", "415", *FAILURES}),
+    ("delete", "/tasks/{task_id}"): ("delete_task", "TaskDeleted", {"200", "400", "404", "412", *FAILURES}),
+    ("patch", "/tasks/{task_id}/complete"): ("complete_task", "TaskCompleted", {"200", "400", "404", "412", *FAILURES}),
+    ("patch", "/tasks/{task_id}/incomplete"): (
+        "reopen_task",
+        "TaskIncomplete",
+        {"200", "400", "404", "412", *FAILURES},
+    ),
     ("get", "/history"): ("get_history", "HistoryFetched", {"200", "400", *FAILURES}),
+    ("get", "/history/{history_id}"): ("get_history_entry", "EntryFetched", {"200", "400", "404", *FAILURES}),
+    ("post", "/history/{history_id}/undo"): (
+        "undo_history_entry",
+        "ChangeUndone",
+        {"200", "400", "404", "409", *FAILURES},
+    ),
     ("get", "/stats/weekly"): ("get_weekly_stats", "WeeklyStatsFetched", {"200", "400", *FAILURES}),
     ("get", "/health"): ("get_health", "Healthy", {"200", "500"}),
     ("get", "/health/ready"): ("get_readiness", "Ready", {"200", "500", "503"}),
 }
 
 
+# The headers that an operation takes, and those of its answers by their status.
+CHANGES = ("update_task", "complete_task", "reopen_task", "delete_task")
+TAKES = {
+    "get_task": ("If-None-Match",),
+    "create_task": ("Idempotency-Key",),
+    **dict.fromkeys(CHANGES, ("If-Match", "Idempotency-Key")),
+}
+GIVES = {
+    "get_task": {"200": {"ETag"}, "304": {"ETag"}},
+    "create_task": {"201": {"History-ID", "Idempotency-Replayed"}},
+    **{name: {"200": {"History-ID", "Idempotency-Replayed"}, "412": {"ETag"}} for name in CHANGES},
+    "undo_history_entry": {"200": {"History-ID"}},
+}
+OWN_HEADERS = {"ETag", "History-ID", "Idempotency-Replayed"}
+
+
 @pytest.fixture
 def document(api: Api) -> Any:
     return api.get("/openapi.json").json()
+
+
+def answers_with_a_body(operation: Any) -> list[tuple[str, Any]]:
+    return [(code, response) for code, response in operation["responses"].items() if code != "304"]
 
 
 def test_each_operation_is_listed_once(document: Any) -> None:
@@ -48,7 +80,8 @@ def test_an_operation_shows_its_envelope_and_its_failures(document: Any, key: tu
     operation = document["paths"][path][method]
     assert operation["operationId"] == operation_id
     assert set(operation["responses"]) == status_codes
-    for status_code, response in operation["responses"].items():
+    assert "content" not in operation["responses"].get("304", {})
+    for status_code, response in answers_with_a_body(operation):
         name = envelope if status_code.startswith("2") else "Failure"
         assert response["content"]["application/json"]["schema"] == {"$ref": f"#/components/schemas/{name}"}
 
@@ -60,7 +93,10 @@ def test_an_envelope_names_its_data_and_its_popup(document: Any) -> None:
     assert properties["popup"]["const"] == "TASK_CREATED"
 
 
-def test_no_operation_documents_422(document: Any) -> None:
+def test_422_is_only_for_a_key_of_another_task(document: Any) -> None:
+    responses = document["paths"]["/tasks"]["post"]["responses"].pop("422")
+    [example] = responses["content"]["application/json"]["examples"].values()
+    assert example["value"]["error"] == "Idempotency-Key: was used for another task"
     assert "422" not in str(document)
     assert "HTTPValidationError" not in document["components"]["schemas"]
 
@@ -77,6 +113,45 @@ def test_an_optional_parameter_is_never_null(document: Any) -> None:
         for operation in operations.values():
             for parameter in operation.get("parameters", []):
                 assert "null" not in str(parameter["schema"])
+
+
+@pytest.mark.parametrize("key", OPERATIONS)
+def test_an_operation_shows_the_headers_that_it_takes_and_gives(document: Any, key: tuple[str, str]) -> None:
+    method, path = key
+    operation = document["paths"][path][method]
+    name = operation["operationId"]
+    taken = [each for each in operation.get("parameters", []) if each["in"] == "header"]
+    assert tuple(each["name"] for each in taken) == TAKES.get(name, ())
+    assert not any(each.get("required") for each in taken)
+    given = {code: OWN_HEADERS & set(response["headers"]) for code, response in operation["responses"].items()}
+    assert {code: names for code, names in given.items() if names} == GIVES.get(name, {})
+
+
+TAGS = [value.replace("{}", '"2026-11-20T16:45:12.345678Z"') for [value, *_] in MATCHING + NOT_MATCHING]
+
+
+@pytest.mark.parametrize(
+    ("name", "accepted", "refused"),
+    [
+        ("If-Match", TAGS, [value for [value, *more] in MALFORMED_TAGS if not more]),
+        ("If-None-Match", TAGS, [value for [value, *more] in MALFORMED_TAGS if not more]),
+        ("Idempotency-Key", KEYS, [value for [value, *more] in MALFORMED_KEYS if not more and isinstance(value, str)]),
+    ],
+)
+def test_the_pattern_of_a_header_accepts_what_the_service_accepts(
+    document: Any, name: str, accepted: list[str], refused: list[str]
+) -> None:
+    """Other tests send all of these values to the service."""
+    parameters = [
+        parameter
+        for operations in document["paths"].values()
+        for operation in operations.values()
+        for parameter in operation.get("parameters", [])
+        if parameter["name"] == name
+    ]
+    [pattern] = {parameter["schema"]["pattern"] for parameter in parameters}
+    assert [value for value in accepted if not re.search(pattern, value)] == []
+    assert [value for value in refused if re.search(pattern, value)] == []
 
 
 def test_popups_and_actions_are_enumerated(document: Any) -> None:
@@ -142,7 +217,7 @@ def all_subclasses(model: type[BaseModel]) -> list[type[BaseModel]]:
 def test_every_failure_has_an_example_with_a_sentence(document: Any) -> None:
     for operations in document["paths"].values():
         for operation in operations.values():
-            for status_code, response in operation["responses"].items():
+            for status_code, response in answers_with_a_body(operation):
                 if not status_code.startswith("2"):
                     [example] = response["content"]["application/json"]["examples"].values()
                     assert list(example["value"]) == ["success", "data", "popup", "error"]

@@ -37,7 +37,7 @@ def test_creation_is_recorded_in_the_history_with_the_same_time(api: Api) -> Non
     task = api.create_task(title="Buy groceries")
 
     [entry] = api.history_of(task["id"])
-    assert list(entry) == ["history_id", "task_id", "action_type", "description", "timestamp"]
+    assert list(entry) == ["history_id", "task_id", "action_type", "description", "timestamp", "task_title"]
     assert entry["action_type"] == "CREATED"
     assert entry["description"] == "Task created: 'Buy groceries'"
     assert entry["timestamp"] == task["created_at"]

@@ -1,6 +1,7 @@
 """Who may call: API keys and trusted hosts."""
 
 from collections.abc import Iterator
+from uuid import uuid4
 
 import pytest
 from sqlalchemy import URL
@@ -24,12 +25,22 @@ def guarded(database_url: URL) -> Iterator[Api]:
 
 
 def test_without_a_key_every_path_of_the_api_answers_401(guarded: Api) -> None:
-    for path in ("/tasks", "/api/v1/tasks", "/history", "/stats/weekly", "/nope", "/metrics", "/docsx"):
+    for path in (
+        "/tasks",
+        "/api/v1/tasks",
+        "/history",
+        f"/history/{uuid4()}",
+        "/stats/weekly",
+        "/nope",
+        "/metrics",
+        "/docsx",
+    ):
         response = guarded.get(path, headers={"Origin": "http://localhost:3000"})
         assert "API key" in error_of(response, 401)
         assert response.headers["WWW-Authenticate"] == "Bearer"
         assert response.headers["Access-Control-Allow-Origin"] == "http://localhost:3000"
-    assert error_of(guarded.post("/tasks", content=b"nonsense"), 401)
+    assert error_of(guarded.post("/tasks", content=b"nonsense", headers={"Idempotency-Key": "a b"}), 401)
+    assert error_of(guarded.post(f"/history/{uuid4()}/undo"), 401)
 
 
 @pytest.mark.parametrize("key", KEYS)

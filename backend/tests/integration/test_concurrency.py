@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from threading import Barrier
 from uuid import UUID
 
 import httpx
@@ -12,34 +11,16 @@ from fastapi import FastAPI
 from sqlalchemy import URL
 
 from src.database.database import Database
-from tests.support.audit import is_legal
-from tests.support.client import Api, Json, data_of
+from tests.support.client import Api, data_of
 from tests.support.databases import WAITING_FOR_A_LOCK, Sql, settings_for, transaction
+from tests.support.races import CALLERS, assert_legal, race
 from tests.support.waiting import wait_until
-
-CALLERS = 50
-
-
-def race(api: Api, calls: list[Callable[[], httpx.Response]]) -> list[httpx.Response]:
-    """Make all calls at the same moment, each on a thread of its own."""
-    barrier = Barrier(len(calls))
-
-    def call(make: Callable[[], httpx.Response]) -> httpx.Response:
-        barrier.wait()
-        return make()
-
-    with ThreadPoolExecutor(len(calls)) as threads:
-        return list(threads.map(call, calls))
-
-
-def assert_legal(entries: list[Json]) -> None:
-    assert is_legal([(entry["action_type"], entry["timestamp"]) for entry in entries]), entries
 
 
 @pytest.mark.parametrize("attempt", range(3))
 def test_a_task_that_many_complete_at_once_is_completed_once(api: Api, attempt: int) -> None:
     task = api.create_task()
-    responses = race(api, [lambda: api.patch(f"/tasks/{task['id']}/complete")] * CALLERS)
+    responses = race([lambda: api.patch(f"/tasks/{task['id']}/complete")] * CALLERS)
 
     assert {response.status_code for response in responses} == {200}
     assert len({response.text for response in responses}) == 1
@@ -48,7 +29,7 @@ def test_a_task_that_many_complete_at_once_is_completed_once(api: Api, attempt: 
 
 def test_a_task_that_many_delete_at_once_is_deleted_once(api: Api) -> None:
     task = api.create_task()
-    responses = race(api, [lambda: api.delete(f"/tasks/{task['id']}")] * CALLERS)
+    responses = race([lambda: api.delete(f"/tasks/{task['id']}")] * CALLERS)
 
     assert sorted(response.status_code for response in responses) == [200] + [404] * (CALLERS - 1)
     assert [entry["action_type"] for entry in api.history_of(task["id"])] == ["CREATED", "DELETED"]
@@ -56,7 +37,7 @@ def test_a_task_that_many_delete_at_once_is_deleted_once(api: Api) -> None:
 
 def test_an_edit_that_many_make_at_once_is_made_once(api: Api) -> None:
     task = api.create_task(title="Buy")
-    responses = race(api, [lambda: api.put(f"/tasks/{task['id']}", json={"title": "Sell"})] * CALLERS)
+    responses = race([lambda: api.put(f"/tasks/{task['id']}", json={"title": "Sell"})] * CALLERS)
 
     assert {response.status_code for response in responses} == {200}
     assert [entry["description"] for entry in api.history_of(task["id"])] == [
@@ -68,7 +49,7 @@ def test_an_edit_that_many_make_at_once_is_made_once(api: Api) -> None:
 def test_simultaneous_edits_are_made_one_after_the_other(api: Api) -> None:
     task = api.create_task(title="Title 0")
     path = f"/tasks/{task['id']}"
-    responses = race(api, [partial(api.put, path, json={"title": f"Title {n}"}) for n in range(1, CALLERS + 1)])
+    responses = race([partial(api.put, path, json={"title": f"Title {n}"}) for n in range(1, CALLERS + 1)])
 
     assert {response.status_code for response in responses} == {200}
     entries = api.history_of(task["id"])
@@ -98,7 +79,7 @@ def test_a_race_of_everything_leaves_a_legal_history(api: Api, attempt: int) -> 
     calls.insert(attempt * 12, lambda: api.delete(path))
     calls.append(lambda: api.get(path))
 
-    responses = race(api, calls)
+    responses = race(calls)
 
     assert {response.status_code for response in responses} <= {200, 404}
     entries = api.history_of(task["id"])
@@ -111,7 +92,7 @@ def test_a_race_of_everything_leaves_a_legal_history(api: Api, attempt: int) -> 
 
 
 def test_tasks_created_at_once_are_all_there(api: Api) -> None:
-    responses = race(api, [lambda: api.post("/tasks", json={"title": "x"})] * CALLERS)
+    responses = race([lambda: api.post("/tasks", json={"title": "x"})] * CALLERS)
 
     assert {response.status_code for response in responses} == {201}
     assert {task["id"] for task in api.list_tasks()} == {response.json()["data"]["id"] for response in responses}

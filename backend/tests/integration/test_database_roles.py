@@ -72,7 +72,7 @@ def test_the_two_roles_of_the_docs_protect_the_history_from_the_service_itself(r
         if refused_owner is not None:
             with pytest.raises(DBAPIError, match=refused_owner):
                 execute(roles.owner, statement)
-    assert len(execute(roles.owner, "SELECT FROM task_history")) == 5
+    assert len(execute(roles.owner, "SELECT FROM task_history")) == 10
 
 
 def live_a_whole_life(api: Api) -> None:
@@ -83,7 +83,11 @@ def live_a_whole_life(api: Api) -> None:
     api.list_tasks()
     api.stats()
     api.delete_task(task["id"])
-    assert len(api.history_of(task["id"])) == 5
+    entries = api.history_of(task["id"])
+    assert len(entries) == 5
+    for entry in reversed(entries):
+        api.undo(entry)
+        assert api.entry(entry["history_id"])["undone_by"] is not None
 
 
 def test_a_backdated_entry_is_refused_to_a_superuser_too(api: Api, sql: Sql) -> None:

@@ -32,6 +32,7 @@ A_TEST = "../.venv/bin/python -m pytest "
 ADDRESS = "localhost:8000"
 
 A_UUID = r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
+A_TIME = r"\d{4}-\d\d-\d\dT[\d:.]+Z"
 LANGUAGES = {"sh", "console", "python", "ts", "sql", "text"}
 
 
@@ -46,6 +47,7 @@ class Reader:
         self._project = project
         self._replacements = replacements
         self._assignments = ""
+        self._typescript = "declare function showToast(text: string, undo?: () => void): void;\n"
         self._server: Service | None = None
         # `make test` runs the tests of one file only.
         a_few = "-p no:xdist -k test_timestamps --ignore-glob=*/[!u]*/test_*"
@@ -100,7 +102,11 @@ class Reader:
         return run_command([BASH, "-euc", script], directory, {**network, **self._environment, "PORT": port})
 
     def _compare_answers(self, code: str) -> None:
-        """Run each command after a `$`, and compare what it prints with what is shown, ids and times apart."""
+        """Run each command after a `$`, and compare what it prints with what is shown.
+
+        Ids and times differ, but times that are shown as equal must be equal.
+        """
+        times_shown, times_printed = [], []
         for entry in "\n".join(joined_lines(f"\n{code}")).split("\n$ ")[1:]:
             command, _, shown = entry.partition("\n")
             if re.match("[A-Z]+=", command):
@@ -108,8 +114,11 @@ class Reader:
                 continue
             printed = self._run(command.replace("curl ", "curl --silent --show-error "), self._project)
             assert shape_of(printed) == shape_of(shown), f"{command}\n{printed}"
+            times_shown += re.findall(A_TIME, shown)
+            times_printed += re.findall(A_TIME, printed)
             # From here on, the ids that are shown stand for the real ones.
             self._replacements |= zip(re.findall(A_UUID, shown), re.findall(A_UUID, printed), strict=True)
+        assert first_places(times_printed) == first_places(times_shown), times_printed
 
     def _run_test(self, code: str) -> None:
         self.stop()
@@ -118,7 +127,9 @@ class Reader:
         assert "1 passed" in self._run(command, self._project)
 
     def _compile(self, code: str) -> None:
-        (self._project / "shown.ts").write_text(f"declare function showToast(text: string): void;\n{code}")
+        """Compile a block after those before it: they are parts of one program."""
+        self._typescript += code
+        (self._project / "shown.ts").write_text(self._typescript)
         self._run("npx tsc --strict --noEmit --target es2022 --module nodenext shown.ts", self._project)
 
 
@@ -129,7 +140,12 @@ def joined_lines(code: str) -> list[str]:
 
 def shape_of(answer: str) -> str:
     """An answer of the service, without its ids and times."""
-    return json.dumps(json.loads(re.sub(rf"{A_UUID}|\d{{4}}-\d\d-\d\dT[\d:.]+Z", "?", answer)))
+    return json.dumps(json.loads(re.sub(f"{A_UUID}|{A_TIME}", "?", answer)))
+
+
+def first_places(values: list[str]) -> list[int]:
+    """For each of `values`, the place of the first that equals it."""
+    return [values.index(value) for value in values]
 
 
 @pytest.fixture

@@ -4,11 +4,13 @@ import re
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from uuid import uuid4
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import URL, NullPool, create_engine, text
+from sqlalchemy.exc import DBAPIError
 
 import src.models
 from config import ConfigurationError
@@ -16,9 +18,9 @@ from src.database.base import Base
 from src.database.migrate import prepare_schema
 from tests.support.alembic_command import alembic
 from tests.support.audit import audit
-from tests.support.client import Api
+from tests.support.client import Api, error_of
 from tests.support.databases import Sql, execute, settings_for, table_names, transaction
-from tests.support.load import Writers
+from tests.support.load import Callers
 from tests.support.waiting import wait_until
 
 TABLE_NAMES = {"tasks", "task_history", "counts", "counted", "late_entries", "task_count_changes"}
@@ -90,15 +92,80 @@ def waits_for(sql: Sql, table: str, mode: str) -> bool:
     return sql(waiting, table=table, mode=f"{mode}Lock") != []
 
 
-def test_the_schema_goes_down_and_up_while_callers_change_tasks(api: Api, database_url: URL) -> None:
-    with Writers(str(api.base_url)) as writers:
-        for revision in ("0002", "head", "0001", "head") * 2:
+# The statements of the version before revision 0005, of which each older schema knows every column, too.
+OF_OLDER_VERSION = [
+    f"""
+    WITH changed AS ({change}), logged AS (
+        INSERT INTO task_history (history_id, task_id, action_type, description, timestamp)
+        SELECT gen_random_uuid(), id, '{action}', 'By an older version', updated_at FROM changed
+    )
+    SELECT * FROM changed
+    """
+    for action, change in {
+        "CREATED": "INSERT INTO tasks VALUES (:id, 'x', NULL, false, now(), now(), NULL) RETURNING *",
+        "UPDATED": "UPDATE tasks SET title = 'y', updated_at = clock_timestamp() WHERE id = :id RETURNING *",
+        "DELETED": "DELETE FROM tasks WHERE id = :id RETURNING id, clock_timestamp() AS updated_at",
+    }.items()
+]
+
+
+class OlderVersion(Callers):
+    """Writers of a version that knows nothing of the columns of revision 0005."""
+
+    def __init__(self, url: URL) -> None:
+        super().__init__("", 4, self._write)
+        self.changes = 0
+        self._url = url
+
+    def _write(self, number: int) -> None:
+        while not self._stop.is_set():
+            task_id = uuid4()
+            for statement in OF_OLDER_VERSION:
+                try:
+                    assert execute(self._url, statement, id=task_id)
+                except DBAPIError as error:
+                    self.errors.append(str(error))
+                self.changes += 1
+
+    def wait_for_changes(self, count: int) -> None:
+        enough = self.changes + count
+        wait_until(lambda: self.changes >= enough)
+
+
+def test_the_schema_goes_down_and_up_while_an_older_version_changes_tasks(database_url: URL) -> None:
+    with OlderVersion(database_url) as writers:
+        for revision in ("0004", "head", "0002", "head", "0001", "head"):
             writers.wait_for_changes(20)
             migrated = alembic(database_url, "upgrade" if revision == "head" else "downgrade", revision)
             assert migrated.returncode == 0, migrated.stderr
         writers.wait_for_changes(20)
-    assert (writers.errors, writers.broken) == ([], [])
-    assert not any(audit(database_url, writers.acknowledged))
+    assert writers.errors == []
+    assert not any(audit(database_url, []))
+
+
+def test_an_upgrade_keeps_the_entries_of_an_older_version_which_cannot_be_undone(api: Api, database_url: URL) -> None:
+    assert alembic(database_url, "downgrade", "0004").returncode == 0
+    task_id = uuid4()
+    for statement in OF_OLDER_VERSION:
+        execute(database_url, statement, id=task_id)
+    before = execute(database_url, "SELECT * FROM task_history ORDER BY timestamp")
+    assert alembic(database_url, "upgrade", "head").returncode == 0
+
+    after = execute(database_url, "SELECT * FROM task_history ORDER BY timestamp")
+
+    assert [tuple(entry) for entry in after] == [(*entry, None, None, None) for entry in before]
+    for entry in before:
+        refused = api.post(f"/history/{entry.history_id}/undo")
+        assert error_of(refused, 409) == "This entry is too old to be undone"
+
+
+def test_a_downgrade_keeps_the_entries(api: Api, database_url: URL) -> None:
+    task_id = api.create_task()["id"]
+    api.delete_task(task_id)
+    assert alembic(database_url, "downgrade", "0004").returncode == 0
+    assert error_of(api.get("/history"), 503)
+    assert alembic(database_url, "upgrade", "head").returncode == 0
+    assert [item["action_type"] for item in api.history()["items"]] == ["DELETED", "CREATED"]
 
 
 @pytest.mark.parametrize("revision", ["0002", "0001"])

@@ -4,7 +4,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from types import ModuleType
 from typing import Any, cast
 from uuid import UUID, uuid4
@@ -17,13 +17,15 @@ from sqlalchemy import URL
 from config import BACKEND
 from src.database.connection import Rows, connect_arguments
 from src.database.database import Database
+from src.database.retry import Retry
 from src.database.statement import STATEMENTS, LongStatement, Statement
+from src.exceptions.errors import EntryNotFound
 from src.models import ActionType
 from src.services.history_service import HistoryService
 from src.services.task_service import TaskService
 from src.utils.cursors import EntryPosition, TaskPosition
 from src.utils.json_text import JsonFile
-from tests.support.client import Api
+from tests.support.client import Api, Json
 from tests.support.databases import AS_REPLICA, execute, settings_for
 from tests.support.live_server import close_database
 from tests.support.proxy import Proxy
@@ -40,7 +42,10 @@ def messages(live_app: tuple[FastAPI, str], database_url: URL, api: Api) -> Iter
         close_database(database, app)
 
 
-REQUESTS = {
+KEY = {"Idempotency-Key": "a"}
+OTHER_TAG = {"If-Match": '"other"'}
+# The method, the path, the body and the headers. `{id}` is a task's, and `{entry}` that of its creation's entry.
+REQUESTS: dict[str, tuple[Any, ...]] = {
     "create": ("POST", "/tasks", {"title": "x"}),
     "list": ("GET", "/tasks", None),
     "get": ("GET", "/tasks/{id}", None),
@@ -57,23 +62,64 @@ REQUESTS = {
     "ready": ("GET", "/health/ready", None),
     "stats": ("GET", "/stats/weekly", None),
     "not found": ("PATCH", f"/tasks/{uuid4()}/complete", None),
+    "get again": ("GET", "/tasks/{id}", None, {"If-None-Match": "*"}),
+    "create with a key": ("POST", "/tasks", {"title": "x"}, KEY),
+    "update with a key": ("PUT", "/tasks/{id}", {"title": "x"}, KEY),
+    "complete with a key": ("PATCH", "/tasks/{id}/complete", None, KEY),
+    "delete with a key": ("DELETE", "/tasks/{id}", None, KEY),
+    "update what another has changed": ("PUT", "/tasks/{id}", {"title": "x"}, OTHER_TAG),
+    "delete what another has changed": ("DELETE", "/tasks/{id}", None, OTHER_TAG),
+    "entry": ("GET", "/history/{entry}", None),
+    "no entry": ("GET", f"/history/{uuid4()}", None),
+    "undo": ("POST", "/history/{entry}/undo", None),
 }
 
 
 @pytest.mark.parametrize("name", REQUESTS)
 def test_a_request_is_one_round_trip(api: Api, messages: list[str], name: str) -> None:
-    task = api.create_task()
-    method, path, body = REQUESTS[name]
-    messages.clear()
-
-    response = api.request(method, path.format(id=task["id"]), json=body)
-
-    assert response.status_code in (200, 201, 404), response.text
+    status_code = sent(api, messages, api.create_task(), REQUESTS[name])
+    assert status_code in (200, 201, 304, 404, 412)
     # A single query, and nothing to check, begin, commit, or reset the connection.
     assert messages == ["Q"]
 
 
-@pytest.mark.parametrize("path", ["/health", "/nope", "/tasks/42", "/history?page=0", "/openapi.json"])
+def sent(api: Api, messages: list[str], task: Json, request: tuple[Any, ...]) -> int:
+    """Forget all messages, send a request, and return its status."""
+    method, path, body, *headers = request
+    entry = api.history_of(task["id"])[0]["history_id"]
+    messages.clear()
+    return api.request(method, path.format(id=task["id"], entry=entry), json=body, headers=dict(*headers)).status_code
+
+
+UNDO = REQUESTS["undo"]
+# What may have been done before is looked up with a second query. So are the reasons why an undo did nothing.
+REPEATS: dict[str, tuple[list[tuple[Any, ...]], tuple[Any, ...], int]] = {
+    # The requests before, the request, and its status.
+    "create": ([REQUESTS["create with a key"]], REQUESTS["create with a key"], 201),
+    "create another": ([REQUESTS["create with a key"]], ("POST", "/tasks", {"title": "Other"}, KEY), 422),
+    "update": ([REQUESTS["update with a key"]], REQUESTS["update with a key"], 200),
+    "complete": ([REQUESTS["complete with a key"]], REQUESTS["complete with a key"], 200),
+    "delete": ([REQUESTS["delete with a key"]], REQUESTS["delete with a key"], 200),
+    "update nothing with a key": ([], ("PUT", "/tasks/{id}", {"title": "Buy groceries"}, KEY), 200),
+    "update what another has changed": ([], ("PUT", "/tasks/{id}", {"title": "x"}, KEY | OTHER_TAG), 412),
+    "not found": ([], ("DELETE", f"/tasks/{uuid4()}", None, KEY), 404),
+    "undo": ([UNDO], UNDO, 200),
+    "undo what has changed since": ([REQUESTS["update"]], UNDO, 409),
+    "undo no entry": ([], ("POST", f"/history/{uuid4()}/undo", None), 404),
+}
+
+
+@pytest.mark.parametrize("name", REPEATS)
+def test_a_repeat_is_two_round_trips(api: Api, messages: list[str], name: str) -> None:
+    task = api.create_task()
+    before, request, status_code = REPEATS[name]
+    for each in before:
+        assert sent(api, messages, task, each) in (200, 201)
+    assert sent(api, messages, task, request) == status_code
+    assert messages == ["Q", "Q"]
+
+
+@pytest.mark.parametrize("path", ["/health", "/nope", "/tasks/42", "/history?page=0", "/openapi.json", "/history/42"])
 def test_a_request_that_needs_no_data_does_not_reach_the_database(api: Api, messages: list[str], path: str) -> None:
     api.get("/tasks")
     messages.clear()
@@ -114,6 +160,9 @@ CURSOR = EntryPosition("2026-01-01T00:00:00.000000Z", UUID("0b7e1f0a-6f0e-4c2b-9
     [
         (lambda tasks, history, task_id: tasks.get_task(task_id), "pk_tasks"),
         (lambda tasks, history, task_id: tasks.mark_complete(task_id), "pk_tasks"),
+        (lambda tasks, history, task_id: history.get_entry(task_id), "pk_task_history"),
+        (lambda tasks, history, task_id: tasks.undo(task_id), "pk_task_history"),
+        (lambda tasks, history, task_id: tasks.create_task("x", None, "key"), "pk_task_history"),
         (lambda tasks, history, task_id: tasks.get_all_tasks(), "ix_tasks_is_completed_created_at_id"),
         (lambda tasks, history, task_id: tasks.get_tasks_paginated(10), "ix_tasks_is_completed_created_at_id"),
         (
@@ -142,9 +191,11 @@ CURSOR = EntryPosition("2026-01-01T00:00:00.000000Z", UUID("0b7e1f0a-6f0e-4c2b-9
 async def test_a_statement_reads_by_its_index(many_rows: tuple[URL, UUID], call: Any, index: str) -> None:
     url, task_id = many_rows
     database = ExplainedDatabase(settings_for(url))
-    answer = await call(TaskService(database), HistoryService(database), task_id)
-    if isinstance(answer, JsonFile):
-        answer.close()
+    # No entry has the id of the task.
+    with suppress(EntryNotFound):
+        answer = await call(TaskService(database), HistoryService(database), task_id)
+        if isinstance(answer, JsonFile):
+            answer.close()
     database.close()
 
     assert index in database.plan
@@ -182,13 +233,13 @@ async def test_a_page_of_a_rare_value_is_not_looked_for_by_the_time(
 
 
 class ExplainedDatabase(Database):
-    """Notes the plan of the statement that it runs."""
+    """Notes the plans of the statements that it runs."""
 
     plan = ""
 
-    async def run(self, statement: Statement, parameters: Mapping[str, Any] | None = None, **options: Any) -> Rows:
-        await self._explain(statement, parameters or {})
-        return await super().run(statement, parameters, **options)
+    async def _run(self, statement: Statement, parameters: Mapping[str, Any], retry: Retry) -> Rows:
+        await self._explain(statement, parameters)
+        return await super()._run(statement, parameters, retry)
 
     async def collect(self, statement: LongStatement) -> JsonFile:
         await self._explain(statement.beginning, {})
@@ -200,7 +251,7 @@ class ExplainedDatabase(Database):
         explain = statement.execute_sql.replace("EXECUTE ", "EXPLAIN EXECUTE ")
         lines = await connection.run(as_it_runs + explain, parameters)
         await connection.run("ROLLBACK; DEALLOCATE ALL")
-        self.plan = "\n".join(line for (line,) in lines)
+        self.plan += "".join(f"{line}\n" for (line,) in lines)
         self.pool.release(connection)
 
 

@@ -30,4 +30,4 @@ def test_a_typed_client_compiles_and_walks_through_a_tasks_life(api: Api, tmp_pa
     types = re.sub(r"/\*.*?\*/", "", (client / "api.d.ts").read_text(), flags=re.DOTALL)
     assert not re.search(r"\bany\b", types)
     assert not re.search(r"\b(any|as)\b", re.sub(r"//.*", "", (client / "client.ts").read_text()))
-    assert api.history()["pagination"]["total_count"] == 5
+    assert api.history()["pagination"]["total_count"] == 7

@@ -10,6 +10,15 @@ from tests.support.waiting import PATIENCE_S
 # The tests check the types inside.
 Json = Any
 
+# By the action of an entry: the popup of its undo.
+UNDO_POPUPS = {
+    "CREATED": "TASK_DELETED",
+    "UPDATED": "TASK_UPDATED",
+    "COMPLETED": "TASK_INCOMPLETE",
+    "INCOMPLETED": "TASK_COMPLETED",
+    "DELETED": "TASK_CREATED",
+}
+
 
 def data_of(response: httpx.Response, status_code: int = 200, popup: str | None = None) -> Any:
     """Check the whole envelope of a success, and return its `data`."""
@@ -79,6 +88,17 @@ class Api(httpx.Client):
         page = self.history(task_id=task_id, limit=100)
         assert not page["pagination"]["has_next"]
         return list(reversed(page["items"]))
+
+    def entry(self, history_id: str) -> Json:
+        return data_of(self.get(f"/history/{history_id}"))
+
+    def last_entry_of(self, task_id: str) -> Json:
+        """Return the newest entry of a task, with its change."""
+        return self.entry(self.history_of(task_id)[-1]["history_id"])
+
+    def undo(self, entry: Json) -> Json:
+        """Undo an entry of the history."""
+        return data_of(self.post(f"/history/{entry['history_id']}/undo"), popup=UNDO_POPUPS[entry["action_type"]])
 
     def stats(self) -> Json:
         return data_of(self.get("/stats/weekly"))

@@ -15,6 +15,12 @@ Sql = Callable[..., Sequence[Row[Any]]]
 # Before SQL that inserts entries of any time, and of tasks that never existed, as a restore does.
 AS_REPLICA = "SET session_replication_role = replica; "
 
+# An entry as a version of the service wrote it that did not know the columns of revision 0005.
+OLD_ENTRY = (
+    f"{AS_REPLICA}INSERT INTO task_history (history_id, task_id, action_type, description, timestamp)"
+    " VALUES (:history_id, :task_id, :action, 'Something happened', '2020-01-01T00:00:00Z')"
+)
+
 # A row for each session of the current database that waits for a lock.
 WAITING_FOR_A_LOCK = "SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
 

@@ -49,7 +49,7 @@ class Service:
     """A running service, started as `command`, and what it prints."""
 
     def __init__(self, command: list[str], backend: Path = BACKEND, **environment: str) -> None:
-        self.port = free_port()
+        self.port = int(environment.get("PORT") or free_port())
         # The command `uvicorn` reads UVICORN_PORT, everything else PORT.
         ports = dict.fromkeys(("UVICORN_PORT", "PORT"), str(self.port))
         self.process = subprocess.Popen(

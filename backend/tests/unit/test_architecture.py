@@ -10,6 +10,7 @@ from config import BACKEND
 LEAVES = {
     "src.observability",
     "src.utils.cursors",
+    "src.utils.derived_ids",
     "src.utils.json_text",
     "src.utils.processes",
     "src.utils.timestamps",

@@ -9,12 +9,11 @@ import pytest
 
 from src.database.database import Database
 from src.models import ActionType
-from src.schemas.history import PaginatedHistory, Pagination
+from src.schemas.history import HistoryEntry, PaginatedHistory, Pagination
 from src.schemas.stats import WeeklyStats
 from src.services.history_service import HistoryService
-from src.services.task_service import TaskService
+from src.services.task_service import ChangedTask, TaskService
 from src.utils.cursors import Page
-from src.utils.json_text import JsonText
 from tests.support.databases import AS_REPLICA, Sql
 
 
@@ -28,8 +27,8 @@ def tasks(database: Database) -> TaskService:
     return TaskService(database)
 
 
-def id_of(task: JsonText) -> UUID:
-    return UUID(json.loads(task)["id"])
+def id_of(task: ChangedTask) -> UUID:
+    return UUID(json.loads(task.json)["id"])
 
 
 def read(page: Page) -> PaginatedHistory:
@@ -71,6 +70,29 @@ async def test_a_page_is_json_of_its_schema(history: HistoryService, tasks: Task
 
     assert page.data == read(page).model_dump_json()
     assert len(read(page).items) == 2
+
+
+async def test_an_entry_has_the_keys_and_values_of_its_schema(
+    history: HistoryService, tasks: TaskService, sql: Sql
+) -> None:
+    for title in ("a", "quotes \" ' \\ and \x01\x1f\x7f controls", "\u2028 \U0001f6d2"):
+        task_id = id_of(await tasks.create_task(title, title))
+        await tasks.update_task(task_id, f"{title}!")
+        await tasks.mark_complete(task_id)
+        await tasks.mark_incomplete(task_id)
+        await tasks.delete_task(task_id)
+        for [history_id] in sql(
+            "SELECT history_id FROM task_history WHERE task_id = :id ORDER BY timestamp DESC", id=task_id
+        ):
+            await tasks.undo(history_id)
+    ids = [history_id for [history_id] in sql("SELECT history_id FROM task_history")]
+    assert len(ids) == 30
+    for history_id in ids:
+        text = await history.get_entry(history_id)
+        entry = HistoryEntry.model_validate_json(text)
+        # Objects are equal whatever the order of their keys, and texts are not.
+        assert json.dumps(json.loads(text)) == json.dumps(json.loads(entry.model_dump_json()))
+        assert entry.history_id == history_id
 
 
 async def test_page_counts_from_one_and_wins_over_offset(history: HistoryService, tasks: TaskService) -> None:

@@ -143,6 +143,17 @@ async def test_a_caller_does_not_wait_longer_than_the_timeout(caplog: pytest.Log
     await locks.acquire(TASK)
 
 
+async def test_a_few_undos_run_at_a_time(caplog: pytest.LogCaptureFixture) -> None:
+    locks = TaskLocks(0.01, WARNINGS, undos=2)
+    undos, _ = await locks.acquire_for_undo(), await locks.acquire_for_undo()
+    with pytest.raises(DatabaseUnavailable):
+        await locks.acquire_for_undo()
+    assert caplog.messages == ["A change could not be undone: other undos took 0.01 s"]
+    await locks.acquire(TASK)
+    undos.release()
+    await locks.acquire_for_undo()
+
+
 async def test_every_waiter_may_leave(locks: TaskLocks, callers: Callers) -> None:
     _, *others = [await callers.come(name) for name in "abcd"]
     for caller in others:

@@ -14,8 +14,8 @@ from sqlalchemy import URL
 from src.database.database import Database
 from src.exceptions.errors import TaskNotFound
 from src.schemas.task import TaskResponse
-from src.services.task_service import TaskService
-from src.utils.json_text import JsonFile, JsonText
+from src.services.task_service import ChangedTask, FetchedTask, TaskService
+from src.utils.json_text import JsonFile
 from tests.support.databases import Sql, transaction
 
 NASTY = (
@@ -28,8 +28,8 @@ def tasks(database: Database) -> TaskService:
     return TaskService(database)
 
 
-def read(text: JsonText) -> TaskResponse:
-    return TaskResponse.model_validate_json(text)
+def read(task: FetchedTask | ChangedTask) -> TaskResponse:
+    return TaskResponse.model_validate_json(task.json)
 
 
 def content(file: JsonFile) -> str:
@@ -61,9 +61,9 @@ async def test_a_created_task_is_incomplete(tasks: TaskService, sql: Sql) -> Non
 async def test_the_json_of_a_task_is_that_of_its_schema(
     tasks: TaskService, title: str, description: str | None
 ) -> None:
-    text = await tasks.create_task(title, description)
-    assert text == read(text).model_dump_json()
-    assert (read(text).title, read(text).description) == (title, description)
+    task = await tasks.create_task(title, description)
+    assert task.json == read(task).model_dump_json()
+    assert (read(task).title, read(task).description) == (title, description)
 
 
 @pytest.mark.parametrize("microseconds", ["000000", "000001", "100000", "999999"])
@@ -71,25 +71,25 @@ async def test_the_json_of_a_time_is_that_of_its_schema(tasks: TaskService, sql:
     moment = f"0987-06-05T04:03:02.{microseconds}Z"
     task_id = uuid4()
     sql("INSERT INTO tasks VALUES (:id, 'x', NULL, true, :at, :at, :at)", id=task_id, at=moment)
-    text = await tasks.get_task(task_id)
-    assert text == read(text).model_dump_json()
-    assert json.loads(text)["created_at"] == moment
+    task = await tasks.get_task(task_id)
+    assert task.json == read(task).model_dump_json()
+    assert json.loads(task.json)["created_at"] == task.updated_at == moment
 
 
 async def test_times_are_utc_whatever_the_time_zone_of_the_server(
     tasks: TaskService, sql: Sql, database: Database
 ) -> None:
-    text = await tasks.create_task("x")
+    task = await tasks.create_task("x")
     [(name,)] = sql("SELECT current_database()")
     sql(f"ALTER DATABASE {name} SET timezone = 'Asia/Kolkata'")
     database.close()
-    assert await tasks.get_task(read(text).id) == text
+    assert (await tasks.get_task(read(task).id)).json == task.json
 
 
 async def test_all_tasks_are_an_array_of_their_json(tasks: TaskService) -> None:
     assert content(await tasks.get_all_tasks()) == "[]"
     first, second = await tasks.create_task("a"), await tasks.create_task(NASTY[:255], NASTY)
-    assert content(await tasks.get_all_tasks()) == f"[{second},{first}]"
+    assert content(await tasks.get_all_tasks()) == f"[{second.json},{first.json}]"
 
 
 @pytest.mark.parametrize("number", [999, 1000, 1001, 2000, 5003])
@@ -109,20 +109,20 @@ async def test_a_long_list_is_complete_and_in_order(tasks: TaskService, sql: Sql
 
 async def test_completion_sets_one_moment_and_is_done_once(tasks: TaskService, sql: Sql) -> None:
     task = read(await tasks.create_task("x"))
-    text = await tasks.mark_complete(task.id)
-    completed = read(text)
+    change = await tasks.mark_complete(task.id)
+    completed = read(change)
     assert completed.is_completed
     assert completed.completed_at == completed.updated_at > task.updated_at
-    assert await tasks.mark_complete(task.id) == text
+    assert await tasks.mark_complete(task.id) == ChangedTask(change.json, None, is_replay=False)
     assert actions(sql, task.id) == ["CREATED", "COMPLETED"]
 
 
 async def test_reopening_clears_the_moment_and_is_done_once(tasks: TaskService, sql: Sql) -> None:
     task_id = read(await tasks.create_task("x")).id
     await tasks.mark_complete(task_id)
-    text = await tasks.mark_incomplete(task_id)
-    assert (read(text).is_completed, read(text).completed_at) == (False, None)
-    assert await tasks.mark_incomplete(task_id) == text
+    change = await tasks.mark_incomplete(task_id)
+    assert (read(change).is_completed, read(change).completed_at) == (False, None)
+    assert await tasks.mark_incomplete(task_id) == ChangedTask(change.json, None, is_replay=False)
     assert actions(sql, task_id) == ["CREATED", "COMPLETED", "INCOMPLETED"]
 
 
@@ -154,7 +154,7 @@ async def test_reopening_clears_the_moment_and_is_done_once(tasks: TaskService, 
     ],
 )
 async def test_an_update_sets_what_is_given_and_says_what_changed(
-    tasks: TaskService, sql: Sql, before: Any, change: dict[str, str], after: Any, description: str | None
+    tasks: TaskService, sql: Sql, before: Any, change: dict[str, Any], after: Any, description: str | None
 ) -> None:
     task = read(await tasks.create_task(*before))
 
@@ -168,7 +168,7 @@ async def test_an_update_sets_what_is_given_and_says_what_changed(
 
 async def test_a_deleted_task_is_gone_and_recorded(tasks: TaskService, sql: Sql) -> None:
     task = read(await tasks.create_task("x"))
-    assert await tasks.delete_task(task.id) == "null"
+    assert (await tasks.delete_task(task.id)).json == "null"
     assert sql("SELECT FROM tasks") == []
     assert actions(sql, task.id) == ["CREATED", "DELETED"]
 

@@ -2,17 +2,39 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Path, Query, Request, Response
 
-from src.api.dependencies import BAD_REQUEST, FAILURES, PAGED, ReadDb, link_to_next, operation_id
+from src.api.conditions import UNDOES, answer_change
+from src.api.dependencies import (
+    BAD_REQUEST,
+    ENTRY_NOT_FOUND,
+    FAILURES,
+    PAGED,
+    Db,
+    ReadDb,
+    link_to_next,
+    operation_id,
+)
 from src.models.task_history import ActionType
-from src.schemas.history import HistoryFetched
+from src.schemas.envelope import Popup
+from src.schemas.history import ChangeUndone, EntryFetched, HistoryFetched
 from src.services.history_service import HistoryService
+from src.services.task_service import TaskService
 from src.utils.cursors import EntryCursor
 from src.utils.response import success
-from src.utils.validators import Offset, PageNumber, PageSize, TaskId
+from src.utils.validators import Id, Offset, PageNumber, PageSize
 
 router = APIRouter(prefix="/history", tags=["history"], responses=FAILURES, generate_unique_id_function=operation_id)
+
+EntryIdInPath = Annotated[Id, Path(description="The entry's `history_id`.")]
+
+_POPUPS = {
+    ActionType.CREATED: Popup.TASK_CREATED,
+    ActionType.UPDATED: Popup.TASK_UPDATED,
+    ActionType.COMPLETED: Popup.TASK_COMPLETED,
+    ActionType.INCOMPLETED: Popup.TASK_INCOMPLETE,
+    ActionType.DELETED: Popup.TASK_DELETED,
+}
 
 
 @router.get("", summary="Read the audit log", response_model=HistoryFetched, responses=PAGED | BAD_REQUEST)
@@ -26,9 +48,7 @@ async def get_history(
     offset: Annotated[
         Offset | None, Query(description="How many entries to skip, as an alternative to `page`.")
     ] = None,
-    task_id: Annotated[
-        TaskId | None, Query(description="Only the entries of this task, even if it was deleted.")
-    ] = None,
+    task_id: Annotated[Id | None, Query(description="Only the entries of this task, even if it was deleted.")] = None,
     action_type: Annotated[ActionType | None, Query(description="Only entries of this kind.")] = None,
     cursor: Annotated[
         EntryCursor | None, Query(description="Where the page begins, from a `Link` header; wins over `page`.")
@@ -42,3 +62,30 @@ async def get_history(
     entries = await history.get_history_paginated(page, limit, offset, task_id, action_type, cursor)
     next_page = link_to_next(request, entries.next_cursor, limit=limit, task_id=task_id, action_type=action_type)
     return success(entries.data, headers=next_page)
+
+
+@router.get(
+    "/{history_id}",
+    summary="Read an entry of the audit log",
+    response_model=EntryFetched,
+    responses=BAD_REQUEST | ENTRY_NOT_FOUND,
+)
+async def get_history_entry(history_id: EntryIdInPath, database: Db) -> Response:
+    """Read one entry: what it changed, which entry it undid, and which one undid it."""
+    return success(await HistoryService(database).get_entry(history_id))
+
+
+@router.post(
+    "/{history_id}/undo",
+    summary="Undo a change",
+    response_model=ChangeUndone,
+    responses=UNDOES | BAD_REQUEST | ENTRY_NOT_FOUND,
+)
+async def undo_history_entry(history_id: EntryIdInPath, database: Db) -> Response:
+    """Reverse the change of an entry, if the task still has every value that this change gave it.
+
+    Other fields may have changed since. Undoing a deletion restores the task, and undoing a creation deletes it.
+    Repeating the request changes nothing. An undo is a change like any other, and can be undone.
+    """
+    action, task = await TaskService(database).undo(history_id)
+    return answer_change(task, _POPUPS[action])

@@ -4,6 +4,19 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 
+from src.api.conditions import (
+    CHANGES,
+    CREATES,
+    TAGGED,
+    TAKES_IF_NONE_MATCH,
+    TAKES_KEY,
+    TAKES_SAFEGUARDS,
+    IdempotencyKey,
+    IfNoneMatch,
+    SafeguardsOfRequest,
+    answer_change,
+    answer_task,
+)
 from src.api.dependencies import (
     BAD_REQUEST,
     BODY_REFUSED,
@@ -33,7 +46,7 @@ from src.schemas.task import (
 from src.services.task_service import TaskService
 from src.utils.cursors import TaskCursor
 from src.utils.response import streamed_success, success
-from src.utils.validators import LIMIT_MAX, Boolean, PageSize, TaskId
+from src.utils.validators import LIMIT_MAX, Boolean, Id, PageSize
 
 router = APIRouter(
     prefix="/tasks",
@@ -43,7 +56,7 @@ router = APIRouter(
     generate_unique_id_function=operation_id,
 )
 
-TaskIdInPath = Annotated[TaskId, Path(description="The task's `id`.")]
+TaskIdInPath = Annotated[Id, Path(description="The task's `id`.")]
 TAKES_JSON = [Depends(require_json)]
 
 
@@ -52,12 +65,14 @@ TAKES_JSON = [Depends(require_json)]
     status_code=201,
     summary="Create a task",
     response_model=TaskCreated,
-    responses=BAD_REQUEST | BODY_REFUSED,
+    responses=CREATES | BAD_REQUEST | BODY_REFUSED,
     dependencies=TAKES_JSON,
+    openapi_extra=TAKES_KEY,
 )
-async def create_task(task: TaskCreate, database: Db) -> Response:
+async def create_task(task: TaskCreate, database: Db, key: IdempotencyKey) -> Response:
     """Create a task, which is incomplete at first."""
-    return success(await TaskService(database).create_task(task.title, task.description), Popup.TASK_CREATED, 201)
+    created = await TaskService(database).create_task(task.title, task.description, key)
+    return answer_change(created, Popup.TASK_CREATED, 201)
 
 
 @router.get("", summary="List the tasks", response_model=TasksListed, responses=PAGED | BAD_REQUEST | LIST_UNAVAILABLE)
@@ -85,48 +100,65 @@ async def list_tasks(
     return success(page.data, headers=link_to_next(request, page.next_cursor, limit=limit, **filters))
 
 
-@router.get("/{task_id}", summary="Get a task", response_model=TaskFetched, responses=BAD_REQUEST | NOT_FOUND)
-async def get_task(task_id: TaskIdInPath, database: Db) -> Response:
+@router.get(
+    "/{task_id}",
+    summary="Get a task",
+    response_model=TaskFetched,
+    responses=TAGGED | BAD_REQUEST | NOT_FOUND,
+    openapi_extra=TAKES_IF_NONE_MATCH,
+)
+async def get_task(task_id: TaskIdInPath, database: Db, tags: IfNoneMatch) -> Response:
     """Get one task."""
-    return success(await TaskService(database).get_task(task_id))
+    return answer_task(await TaskService(database).get_task(task_id), tags)
 
 
 @router.put(
     "/{task_id}",
     summary="Edit a task",
     response_model=TaskUpdated,
-    responses=BAD_REQUEST | NOT_FOUND | BODY_REFUSED,
+    responses=CHANGES | BAD_REQUEST | NOT_FOUND | BODY_REFUSED,
     dependencies=TAKES_JSON,
+    openapi_extra=TAKES_SAFEGUARDS,
 )
-async def update_task(task_id: TaskIdInPath, change: TaskUpdate, database: Db) -> Response:
+async def update_task(
+    task_id: TaskIdInPath, change: TaskUpdate, database: Db, safeguards: SafeguardsOfRequest
+) -> Response:
     """Change the title, the description, or both. A field that is absent or null keeps its value."""
-    task = await TaskService(database).update_task(task_id, change.title, change.description)
-    return success(task, Popup.TASK_UPDATED)
+    task = await TaskService(database).update_task(task_id, change.title, change.description, safeguards)
+    return answer_change(task, Popup.TASK_UPDATED)
 
 
 @router.patch(
     "/{task_id}/complete",
     summary="Complete a task",
     response_model=TaskCompleted,
-    responses=BAD_REQUEST | NOT_FOUND,
+    responses=CHANGES | BAD_REQUEST | NOT_FOUND,
+    openapi_extra=TAKES_SAFEGUARDS,
 )
-async def complete_task(task_id: TaskIdInPath, database: Db) -> Response:
+async def complete_task(task_id: TaskIdInPath, database: Db, safeguards: SafeguardsOfRequest) -> Response:
     """Mark the task complete. Repeating the request changes nothing."""
-    return success(await TaskService(database).mark_complete(task_id), Popup.TASK_COMPLETED)
+    return answer_change(await TaskService(database).mark_complete(task_id, safeguards), Popup.TASK_COMPLETED)
 
 
 @router.patch(
     "/{task_id}/incomplete",
     summary="Reopen a task",
     response_model=TaskIncomplete,
-    responses=BAD_REQUEST | NOT_FOUND,
+    responses=CHANGES | BAD_REQUEST | NOT_FOUND,
+    openapi_extra=TAKES_SAFEGUARDS,
 )
-async def reopen_task(task_id: TaskIdInPath, database: Db) -> Response:
+async def reopen_task(task_id: TaskIdInPath, database: Db, safeguards: SafeguardsOfRequest) -> Response:
     """Mark the task incomplete. Repeating the request changes nothing."""
-    return success(await TaskService(database).mark_incomplete(task_id), Popup.TASK_INCOMPLETE)
+    return answer_change(await TaskService(database).mark_incomplete(task_id, safeguards), Popup.TASK_INCOMPLETE)
 
 
-@router.delete("/{task_id}", summary="Delete a task", response_model=TaskDeleted, responses=BAD_REQUEST | NOT_FOUND)
-async def delete_task(task_id: TaskIdInPath, database: Db) -> Response:
-    """Delete the task for good. Its history stays."""
-    return success(await TaskService(database).delete_task(task_id), Popup.TASK_DELETED)
+@router.delete(
+    "/{task_id}",
+    summary="Delete a task",
+    response_model=TaskDeleted,
+    responses=CHANGES | BAD_REQUEST | NOT_FOUND,
+    openapi_extra=TAKES_SAFEGUARDS,
+)
+async def delete_task(task_id: TaskIdInPath, database: Db, safeguards: SafeguardsOfRequest) -> Response:
+    """Delete the task. Its history stays, and undoing the deletion restores it."""
+    return answer_change(await TaskService(database).delete_task(task_id, safeguards), Popup.TASK_DELETED)
