@@ -6,7 +6,7 @@
 import os
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from functools import partial
@@ -15,18 +15,20 @@ from tempfile import TemporaryDirectory
 from typing import NamedTuple
 from unittest.mock import patch
 
+import httpx
 from sqlalchemy import URL
 from sqlalchemy.exc import OperationalError
 
 from config import BACKEND
 from src.embedded_postgres.server import EmbeddedPostgres
 from tests.support.audit import audit
-from tests.support.client import Api
+from tests.support.client import Api, Json
 from tests.support.clusters import FSYNC_OFF, cluster_dir
 from tests.support.databases import environment_of, execute, transaction
 from tests.support.load import Writers
 from tests.support.pgbouncer import pgbouncer
-from tests.support.service import MAIN, Service, running
+from tests.support.service import MAIN, Service, free_port, running
+from tests.support.waiting import wait_until
 
 # The service waits as long as a busy machine may take to restart PostgreSQL.
 PATIENT = {"REPEAT_BUDGET_S": "60", "QUEUE_TIMEOUT_S": "60"}
@@ -43,6 +45,7 @@ class Outcome(NamedTuple):
     illegal: int
     orphans: int
     miscounted: int
+    twice: int
 
 
 def restart_database(rounds: int, *, through_pgbouncer: bool = False) -> Outcome:
@@ -64,42 +67,38 @@ def restart_database(rounds: int, *, through_pgbouncer: bool = False) -> Outcome
 
 
 def kill_service(rounds: int) -> Outcome:
-    """Kill the service with SIGKILL in each round."""
-    with cluster_dir() as data_dir, EmbeddedPostgres(data_dir, FSYNC_OFF) as postgres:
-        outcomes = []
-        for _ in range(rounds):
-            with service_on(postgres.url) as service, Writers(f"http://127.0.0.1:{service.port}") as writers:
-                writers.wait_for_changes(CHANGES)
-                service.process.kill()
-                service.wait()
-            outcomes.append(_outcome(postgres.url, writers))
-        return Outcome(*map(sum, zip(*outcomes, strict=True)))
+    """Kill the service with SIGKILL, and start it again, in each round."""
+    return _replace_service(rounds, signal.SIGKILL, keep_alive=True)
 
 
 def terminate_service(rounds: int) -> Outcome:
-    """Stop the service with SIGTERM in each round; a connection that it breaks counts as an error."""
+    """Stop the service with SIGTERM, and start it again, in each round. It must not break a connection."""
+    return _replace_service(rounds, signal.SIGTERM, keep_alive=False)
+
+
+def _replace_service(rounds: int, how: signal.Signals, *, keep_alive: bool) -> Outcome:
+    """Meanwhile, callers repeat their requests until the next process answers them."""
+    port = free_port()
     with cluster_dir() as data_dir, EmbeddedPostgres(data_dir, FSYNC_OFF) as postgres:
-        outcomes = []
-        for _ in range(rounds):
-            with (
-                service_on(postgres.url) as service,
-                Writers(f"http://127.0.0.1:{service.port}", keep_alive=False) as writers,
-            ):
+        with Writers(f"http://127.0.0.1:{port}", keep_alive=keep_alive) as writers:
+            for _ in range(rounds):
+                with service_on(postgres.url, port) as service:
+                    writers.wait_for_changes(CHANGES)
+                    service.stop(how)
+            with service_on(postgres.url, port):
                 writers.wait_for_changes(CHANGES)
-                service.process.send_signal(signal.SIGTERM)
-                service.wait()
-            outcomes.append(_outcome(postgres.url, writers, broken=len(writers.broken)))
-        return Outcome(*map(sum, zip(*outcomes, strict=True)))
+                writers.stop()
+        return _outcome(postgres.url, writers, broken=0 if how is signal.SIGKILL else len(writers.broken))
 
 
 @contextmanager
-def service_on(url: URL) -> Iterator[Service]:
-    with running(MAIN, DATABASE_URL=environment_of(url)) as (service, _):
+def service_on(url: URL, port: int | None = None) -> Iterator[Service]:
+    with running(MAIN, DATABASE_URL=environment_of(url), PORT=str(port or free_port())) as (service, _):
         yield service
 
 
 def _outcome(url: URL, writers: Writers, broken: int = 0) -> Outcome:
-    findings = audit(url, writers.acknowledged)
+    findings = audit(url, writers.acknowledged, len(writers.abandoned))
     return Outcome(
         changes=len(writers.acknowledged),
         errors=len(writers.errors) + broken,
@@ -107,37 +106,58 @@ def _outcome(url: URL, writers: Writers, broken: int = 0) -> Outcome:
         illegal=len(findings.illegal),
         orphans=len(findings.orphans),
         miscounted=len(findings.miscounted),
+        twice=len(findings.twice),
     )
 
 
 def race_for_a_task(rounds: int) -> Outcome:
-    """Let 1,000 callers, 50 at a time, complete, reopen, edit and delete one task, in each round."""
+    """Let 1,000 callers, 50 at a time, complete, reopen, edit, delete and restore one task, in each round.
+
+    A fifth of them undo a recent change of somebody.
+    """
     with cluster_dir() as data_dir, EmbeddedPostgres(data_dir, FSYNC_OFF) as postgres:
-        changes = 0
-        errors = 0
+        statuses = []
         with service_on(postgres.url) as service, Api(f"http://127.0.0.1:{service.port}") as api:
             for _ in range(rounds):
-                path = f"/tasks/{api.create_task()['id']}"
-                calls = [
-                    partial(api.patch, f"{path}/complete"),
-                    partial(api.patch, f"{path}/incomplete"),
-                    partial(api.put, path, json={"title": "Other"}),
-                    partial(api.put, path, json={"title": "Another"}),
-                ] * 250
-                calls[900] = partial(api.delete, path)
+                calls = _racing_calls(api)
                 with ThreadPoolExecutor(50) as threads:
-                    statuses = [future.result().status_code for future in [threads.submit(call) for call in calls]]
-                errors += sum(status not in (200, 404) for status in statuses)
-                changes += len(statuses)
+                    answers = [threads.submit(call) for call in calls]
+                statuses += [answer.result().status_code for answer in answers]
         findings = audit(postgres.url, [])
         return Outcome(
-            changes,
-            errors,
+            changes=len(statuses),
+            errors=sum(status not in (200, 404, 409) for status in statuses),
             lost=0,
             illegal=len(findings.illegal),
             orphans=len(findings.orphans),
             miscounted=len(findings.miscounted),
+            twice=len(findings.twice),
         )
+
+
+def _racing_calls(api: Api) -> list[Callable[[], httpx.Response]]:
+    path = f"/tasks/{api.create_task()['id']}"
+    entries: list[str] = []
+
+    def change(method: str, path: str, body: Json = None) -> httpx.Response:
+        response = api.request(method, path, json=body)
+        entries.extend(response.headers.get_list("History-ID"))
+        return response
+
+    def undo() -> httpx.Response:
+        wait_until(lambda: entries)
+        return change("POST", f"/history/{entries[-1]}/undo")
+
+    calls: list[Callable[[], httpx.Response]] = [
+        partial(change, "PATCH", f"{path}/complete"),
+        partial(change, "PATCH", f"{path}/incomplete"),
+        partial(change, "PUT", path, {"title": "Other"}),
+        partial(change, "PUT", path, {"title": "Another"}),
+        undo,
+    ] * 200
+    for turn in (300, 600, 900):
+        calls[turn] = partial(change, "DELETE", path)
+    return calls
 
 
 def disturb_database(rounds: int) -> Outcome:

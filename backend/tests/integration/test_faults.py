@@ -10,7 +10,7 @@ needs_pgbouncer = pytest.mark.skipif(PGBOUNCER is None, reason="pgbouncer is not
 
 def assert_flawless(outcome: faults.Outcome) -> None:
     assert outcome.changes > 0
-    assert outcome == faults.Outcome(outcome.changes, errors=0, lost=0, illegal=0, orphans=0, miscounted=0)
+    assert outcome == faults.Outcome(outcome.changes, errors=0, lost=0, illegal=0, orphans=0, miscounted=0, twice=0)
 
 
 def test_callers_do_not_notice_restarts_of_the_database() -> None:

@@ -1,23 +1,15 @@
 """Callers who keep reading and changing tasks, and note what they are told."""
 
-import random
 import threading
 import time
 from collections.abc import Callable
 from types import TracebackType
-from typing import NamedTuple, Self
+from typing import Self
 
 import httpx
 
 from tests.support.waiting import PATIENCE_S, wait_until
-
-
-class Change(NamedTuple):
-    """An acknowledged change. The answer to a deletion has no timestamp."""
-
-    task_id: str
-    action: str
-    timestamp: str | None
+from tests.support.writer import Change, Request, Writer
 
 
 class Callers:
@@ -38,6 +30,10 @@ class Callers:
     def __exit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        """Return when each caller has the answer to its last request, or has given it up."""
         self._stop.set()
         for thread in self._threads:
             thread.join()
@@ -65,7 +61,7 @@ class Readers(Callers):
 
 
 class Writers(Callers):
-    """Callers who each change tasks of their own."""
+    """Callers who each change tasks of their own, and repeat what is safe to repeat until it succeeds."""
 
     def __init__(self, address: str, count: int = 8, *, keep_alive: bool = True) -> None:
         super().__init__(address, count, self._write)
@@ -73,6 +69,8 @@ class Writers(Callers):
         # Connections that the service refused, and errors of connections that broke.
         self.refused = 0
         self.broken: list[str] = []
+        # Requests that may have been made or not: they had no answer, and nothing made them safe to repeat.
+        self.abandoned: list[Request] = []
         # The longest time without an acknowledged change.
         self.longest_gap_s = 0.0
         self._told_at: float | None = None
@@ -84,52 +82,39 @@ class Writers(Callers):
         wait_until(lambda: len(self.acknowledged) >= enough, lambda: (self.errors, self.broken))
 
     def _write(self, number: int) -> None:
-        chance = random.Random(number)  # noqa: S311  # No secret.
-        tasks: dict[str, bool] = {}
+        writer = Writer(number)
         limits = httpx.Limits(max_keepalive_connections=None if self._keep_alive else 0)
         with httpx.Client(base_url=self._address, timeout=PATIENCE_S, limits=limits) as client:
             while not self._stop.is_set():
+                request = writer.next_request()
+                response = self._send(client, request)
+                if response is None:
+                    self.abandoned.append(request)
+                    writer.forget(request)
+                    continue
                 try:
-                    self._change(client, chance, tasks)
-                except httpx.ConnectError:
-                    self.refused += 1
-                    self._stop.wait(0.02)
-                except httpx.TransportError as error:
-                    # Nobody knows whether the change was made, so this caller continues with new tasks.
-                    self.broken.append(repr(error))
-                    tasks.clear()
+                    self.acknowledged.append(writer.learn(request, response))
+                    self._note_gap()
+                except AssertionError as error:
+                    self.errors.append(f"{request.method} {request.path}: {response.status_code} {error}")
+                    writer.forget(request)
         self._note_gap()
+
+    def _send(self, client: httpx.Client, request: Request) -> httpx.Response | None:
+        """Send a request until it is answered. None if it went unanswered and must not be sent again."""
+        while True:
+            try:
+                return request.send(client)
+            except httpx.ConnectError:
+                self.refused += 1
+            except httpx.TransportError as error:
+                self.broken.append(repr(error))
+                if not request.is_repeatable:
+                    return None
+            if self._stop.wait(0.05):
+                return None
 
     def _note_gap(self) -> None:
         now = time.monotonic()
         self.longest_gap_s = max(self.longest_gap_s, now - (self._told_at or now))
         self._told_at = now
-
-    def _change(self, client: httpx.Client, chance: random.Random, tasks: dict[str, bool]) -> None:
-        """Change a task and note the answer. `tasks` maps the caller's tasks to whether they are complete."""
-        if len(tasks) < 5:
-            action, response = "CREATED", client.post("/tasks", json={"title": "New"})
-        else:
-            task_id = chance.choice(list(tasks))
-            match chance.randrange(5):
-                case 0:
-                    action, response = "DELETED", client.delete(f"/tasks/{task_id}")
-                    tasks.pop(task_id)
-                case 1 | 2:
-                    title = f"Title {chance.random()}"
-                    action, response = "UPDATED", client.put(f"/tasks/{task_id}", json={"title": title})
-                case _ if tasks[task_id]:
-                    action, response = "INCOMPLETED", client.patch(f"/tasks/{task_id}/incomplete")
-                case _:
-                    action, response = "COMPLETED", client.patch(f"/tasks/{task_id}/complete")
-        if not response.is_success:
-            self.errors.append(f"{action}: {response.status_code} {response.text}")
-            tasks.clear()
-            return
-        self._note_gap()
-        if action == "DELETED":
-            self.acknowledged.append(Change(task_id, action, None))
-            return
-        task = response.json()["data"]
-        tasks[task["id"]] = task["is_completed"]
-        self.acknowledged.append(Change(task["id"], action, task["updated_at"]))

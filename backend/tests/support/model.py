@@ -1,160 +1,196 @@
-"""The contract as a model in plain Python, and a state machine that compares the API with it."""
+"""A state machine that makes the same changes to the API and to a model of its contract, and compares them."""
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager, ExitStack
-from typing import Any
-from uuid import uuid4
+from contextlib import AbstractContextManager
+from typing import NamedTuple
 
+import httpx
 from fastapi import FastAPI
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
-    Bundle,
-    RuleBasedStateMachine,
-    consumes,
-    invariant,
-    multiple,
+    precondition,
     rule,
     run_state_machine_as_test,
 )
 from sqlalchemy import URL
 
-from src.database.database import Database
-from tests.support.client import Api, Json, error_of
-from tests.support.databases import settings_for
+from tests.support.client import Json, data_of, error_of
+from tests.support.contract_model import OPPOSITES, POPUPS, Guard, Outcome, edit_sentence
+from tests.support.model_reads import TaskReads, which_ones
 
 _texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=30)
 _titles = _texts.map(lambda text: f"{text}!")
-_actions = st.sampled_from(["CREATED", "UPDATED", "COMPLETED", "INCOMPLETED", "DELETED"])
+# Few, so they are used again. Quotes are not part of the key.
+_keys = st.sampled_from([None, None, "one", '"one"', "another"])
+_guards = st.sampled_from([None, None, None, "any", "current", "list", "stale", "weak"])
 
 
-class TaskMachine(RuleBasedStateMachine):
-    """Makes the same changes to the API and to the model, and compares what both show afterwards."""
+class Change(NamedTuple):
+    """A request that changes a task: what it sets (None for a deletion), and the sentence of its entry."""
 
-    app: FastAPI
-    address: str
-    clone: Callable[[], AbstractContextManager[URL]]
+    action: str
+    method: str
+    task_id: str
+    path: str
+    fields: Json
+    sentence: str
+    body: Json = None
 
-    tasks = Bundle("tasks")
+
+def _headers(key: str | None, if_match: str | None = None) -> dict[str, str]:
+    given = {"Idempotency-Key": key, "If-Match": if_match}
+    return {name: value for name, value in given.items() if value is not None}
+
+
+class TaskMachine(TaskReads):
+    """Makes the same changes to the API and to the model."""
 
     def __init__(self) -> None:
         super().__init__()
-        self._open = ExitStack()
-        url = self._open.enter_context(type(self).clone())
-        database = Database(settings_for(url, database_pool_size=2))
-        self._open.callback(database.close)
-        self.app.state.database = database
-        self.api = self._open.enter_context(Api(base_url=self.address))
-        # The tasks as the API last showed them, and the history; both oldest first.
-        self.model: dict[str, Json] = {}
-        self.log: list[tuple[str, str, str]] = []
+        # The body and the answer of the creation with each Idempotency-Key.
+        self.created: dict[str, tuple[Json, httpx.Response]] = {}
 
-    def teardown(self) -> None:
-        self._open.close()
-
-    def _record(self, task: Json, action: str, description: str) -> None:
-        self.log.append((task["id"], action, description))
-        self.model[task["id"]] = task
-
-    @rule(target=tasks, title=_titles, description=st.none() | _texts)
-    def create(self, title: str, description: str | None) -> str:
-        task = self.api.create_task(title=title, description=description)
-        assert (task["title"], task["description"], task["is_completed"]) == (title, description, False)
-        assert task["created_at"] == task["updated_at"]
-        self._record(task, "CREATED", f"Task created: '{title}'")
-        return str(task["id"])
-
-    @rule(task_id=tasks, title=st.none() | _titles, description=st.none() | _texts, repeat=st.booleans())
-    def edit(self, task_id: str, title: str | None, description: str | None, repeat: bool) -> None:
-        before = self.model[task_id]
-        if repeat:
-            title, description = before["title"], before["description"]
-        if title is None and description is None:
-            error_of(self.api.put(f"/tasks/{task_id}", json={}), 400)
+    @rule(title=_titles, description=st.none() | _texts, key=_keys, repeat=st.booleans())
+    def create(self, title: str, description: str | None, key: str | None, repeat: bool) -> None:
+        body = {"title": title, "description": description}
+        name = key and key.strip('"')
+        if repeat and name in self.created:
+            body = self.created[name][0]
+        response = self.api.post("/tasks", json=body, headers=_headers(key))
+        if name in self.created:
+            self._expect_replay(response, body, *self.created[name])
             return
-        after = self.api.update_task(task_id, title=title, description=description)
-        new_title = before["title"] if title is None else title
-        new_description = before["description"] if description is None else description
-        changes = []
-        if new_title != before["title"]:
-            changes.append(f"Title changed from '{before['title']}' to '{new_title}'")
-        if new_description != before["description"]:
-            changes.append("description changed" if changes else "Description changed")
-        self._expect(before, after, changes, "UPDATED", title=new_title, description=new_description)
+        task = data_of(response, 201, "TASK_CREATED")
+        assert body.items() <= task.items()
+        assert task["created_at"] == task["updated_at"]
+        assert (task["is_completed"], task["completed_at"]) == (False, None)
+        self._record(response, str(task["id"]), task, f"Task created: '{body['title']}'")
+        if name is not None:
+            self.created[name] = (body, response)
 
-    @rule(task_id=tasks)
-    def complete(self, task_id: str) -> None:
-        before = self.model[task_id]
-        after = self.api.complete_task(task_id)
-        changes = [] if before["is_completed"] else ["Task marked as completed"]
-        completed_at = before["completed_at"] or after["updated_at"]
-        self._expect(before, after, changes, "COMPLETED", is_completed=True, completed_at=completed_at)
+    def _expect_replay(self, response: httpx.Response, body: Json, first_body: Json, first: httpx.Response) -> None:
+        if body != first_body:
+            assert error_of(response, 422) == "Idempotency-Key: was used for another task"
+            return
+        assert (response.status_code, response.content) == (201, first.content)
+        assert response.headers["History-ID"] == first.headers["History-ID"]
+        assert response.headers["Idempotency-Replayed"] == "true"
 
-    @rule(task_id=tasks)
-    def reopen(self, task_id: str) -> None:
-        before = self.model[task_id]
-        changes = ["Task marked as incomplete"] if before["is_completed"] else []
-        after = self.api.reopen_task(task_id)
-        self._expect(before, after, changes, "INCOMPLETED", is_completed=False, completed_at=None)
-
-    def _expect(self, before: Json, after: Json, changes: list[str], action: str, **fields: Any) -> None:
-        assert after == before | fields | {"updated_at": after["updated_at"]}
-        assert (after["updated_at"] > before["updated_at"]) == bool(changes)
-        if changes:
-            self._record(after, action, "; ".join(changes))
-
-    @rule(task_id=consumes(tasks))
-    def delete(self, task_id: str) -> None:
-        self.api.delete_task(task_id)
-        self.log.append((task_id, "DELETED", f"Task deleted: '{self.model.pop(task_id)['title']}'"))
-        for response in (self.api.get(f"/tasks/{task_id}"), self.api.delete(f"/tasks/{task_id}")):
-            assert error_of(response, 404) == "Task not found"
-
-    @rule(path=st.sampled_from(["", "/complete", "/incomplete"]), target=tasks)
-    def miss(self, path: str) -> Any:
-        response = self.api.request("PATCH" if path else "DELETE", f"/tasks/{uuid4()}{path}")
-        assert error_of(response, 404) == "Task not found"
-        return multiple()
-
+    @precondition(lambda self: self.model.log)
     @rule(
-        limit=st.integers(1, 10),
-        page=st.none() | st.integers(1, 5),
-        offset=st.none() | st.integers(0, 20),
-        action=st.none() | _actions,
-        which=st.none() | st.integers(0, 5),
+        which=which_ones,
+        title=st.none() | _titles,
+        description=st.none() | _texts,
+        repeat=st.booleans(),
+        key=_keys,
+        guard=_guards,
     )
-    def read_history(
-        self, limit: int, page: int | None, offset: int | None, action: str | None, which: int | None
+    def edit(
+        self,
+        which: int,
+        title: str | None,
+        description: str | None,
+        repeat: bool,
+        key: str | None,
+        guard: str | None,
     ) -> None:
-        task_id = self.log[which][0] if which is not None and which < len(self.log) else None
-        given = {"limit": limit, "page": page, "offset": offset, "action_type": action, "task_id": task_id}
-        history = self.api.history(**{name: value for name, value in given.items() if value is not None})
-        matching = [entry for entry in reversed(self.log) if task_id in (None, entry[0]) and action in (None, entry[1])]
-        first = (page - 1) * limit if page is not None else offset or 0
-        items = [(item["task_id"], item["action_type"], item["description"]) for item in history["items"]]
-        assert items == matching[first : first + limit]
-        assert history["pagination"] == {
-            "total_count": len(matching),
-            "total_pages": -(-len(matching) // limit),
-            "current_page": first // limit + 1,
-            "page_size": limit,
-            "has_next": first + limit < len(matching),
-            "has_prev": first > 0,
-        }
+        task_id = self.pick(which)
+        before = self.model.tasks.get(task_id)
+        if repeat and before is not None:
+            title, description = before["title"], before["description"]
+        body = {"title": title, "description": description}
+        if title is None and description is None:
+            error_of(self.api.put(f"/tasks/{task_id}", json=body), 400)
+            return
+        fields = {name: value for name, value in body.items() if value is not None}
+        sentence = edit_sentence(before, before | fields) if before is not None else ""
+        self._change(Change("UPDATED", "PUT", task_id, "", fields, sentence, body), key, guard)
 
-    @rule()
-    def read_stats(self) -> None:
-        stats = self.api.stats()
-        completed = sum(task["is_completed"] for task in self.model.values())
-        totals = (stats["total_tasks"], stats["total_completed"], stats["total_incomplete"])
-        assert totals == (len(self.model), completed, len(self.model) - completed)
-        assert stats["tasks_created_this_week"] <= len(self.model)
-        assert stats["tasks_completed_this_week"] <= completed
+    @precondition(lambda self: self.model.log)
+    @rule(which=which_ones, key=_keys, guard=_guards)
+    def complete(self, which: int, key: str | None, guard: str | None) -> None:
+        task_id, fields = self.pick(which), {"is_completed": True}
+        change = Change("COMPLETED", "PATCH", task_id, "/complete", fields, "Task marked as completed")
+        self._change(change, key, guard)
 
-    @invariant()
-    def the_list_is_the_model(self) -> None:
-        newest_first = sorted(self.model.values(), key=lambda task: str(task["created_at"]), reverse=True)
-        assert self.api.list_tasks() == sorted(newest_first, key=lambda task: bool(task["is_completed"]))
+    @precondition(lambda self: self.model.log)
+    @rule(which=which_ones, key=_keys, guard=_guards)
+    def reopen(self, which: int, key: str | None, guard: str | None) -> None:
+        task_id, fields = self.pick(which), {"is_completed": False, "completed_at": None}
+        change = Change("INCOMPLETED", "PATCH", task_id, "/incomplete", fields, "Task marked as incomplete")
+        self._change(change, key, guard)
+
+    @precondition(lambda self: self.model.log)
+    @rule(which=which_ones, key=_keys, guard=_guards)
+    def delete(self, which: int, key: str | None, guard: str | None) -> None:
+        task_id = self.pick(which)
+        title = self.model.tasks.get(task_id, {}).get("title")
+        self._change(Change("DELETED", "DELETE", task_id, "", None, f"Task deleted: '{title}'"), key, guard)
+
+    def _change(self, change: Change, key: str | None, guard_kind: str | None) -> None:
+        """Make a change, and check the answer against the one that the model gives."""
+        before = self.model.tasks.get(change.task_id)
+        guard = Guard.of(guard_kind, before)
+        path = f"/tasks/{change.task_id}{change.path}"
+        response = self.api.request(change.method, path, json=change.body, headers=_headers(key, guard.header))
+        request = (key and key.strip('"'), change.action, change.task_id, guard.tags, repr(change.body))
+        made = self.model.made.get(request) if key else None
+        outcome = self.model.outcome(change.task_id, made is not None, guard, change.fields)
+        if outcome in ("missing", "stale"):
+            self._expect_refusal(response, outcome, before)
+            return
+        after = data_of(response, popup=POPUPS[change.action])
+        assert (response.headers.get("Idempotency-Replayed") == "true") == (outcome == "replayed")
+        if outcome == "changed":
+            self._expect_fields(before, after, change.fields)
+            self._record(response, change.task_id, after, change.sentence)
+            if key:
+                self.model.made[request] = response.headers["History-ID"]
+        else:
+            assert after == (None if change.fields is None else before)
+            assert response.headers.get("History-ID") == made
+
+    def _expect_refusal(self, response: httpx.Response, outcome: Outcome, task: Json) -> None:
+        if outcome == "missing":
+            assert error_of(response, 404) == "Task not found"
+        else:
+            assert error_of(response, 412) == "The task has changed since you read it"
+            assert response.headers["ETag"] == f'"{task["updated_at"]}"'
+
+    def _expect_fields(self, before: Json, after: Json, fields: Json) -> None:
+        if fields is None:
+            assert after is None
+            return
+        set_by_service = {"updated_at": after["updated_at"]}
+        if fields == {"is_completed": True}:
+            set_by_service["completed_at"] = after["updated_at"]
+        assert after == before | fields | set_by_service
+
+    def _record(
+        self, response: httpx.Response, task_id: str, after: Json, sentence: str, undoes: str | None = None
+    ) -> None:
+        history_id = response.headers["History-ID"]
+        at = data_of(self.api.get(f"/history/{history_id}"))["timestamp"] if after is None else after["updated_at"]
+        assert at > self.model.last_moment_of(task_id)
+        self.model.record(task_id, after, sentence, history_id, at, undoes)
+
+    @precondition(lambda self: self.model.log)
+    @rule(which=st.integers(0, 30))
+    def undo(self, which: int) -> None:
+        entry = self.model.log[-1 - which % len(self.model.log)]
+        response = self.api.post(f"/history/{entry.history_id}/undo")
+        popup = POPUPS[OPPOSITES[entry.action_type]]
+        if entry.undone_by is not None:
+            assert data_of(response, popup=popup) == self.model.tasks.get(entry.task_id)
+            assert "History-ID" not in response.headers
+        elif not self.model.can_undo(entry):
+            assert error_of(response, 409) == "The task has changed since"
+        else:
+            after, expected = data_of(response, popup=popup), self.model.undone(entry)
+            assert after == (expected and expected | {"updated_at": after["updated_at"]})
+            sentence = self.model.sentence_of_undo(entry)
+            self._record(response, entry.task_id, after, sentence, entry.history_id)
 
 
 def hold_to_model(
