@@ -11,7 +11,7 @@ import shutil
 import signal
 import subprocess
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 
@@ -146,21 +146,33 @@ class Postgres:
         subprocess.run(command, check=True, capture_output=True, cwd=self.home, **as_account(self._account))
 
 
+def new_addresses() -> dict[str, str]:
+    """Return addresses of the loopback network that no other run has, by their names in haproxy.cfg."""
+    network = f"127.{secrets.randbelow(254) + 1}.{secrets.randbelow(256)}"
+    names = ("FRONT", "BACK", "API1", "API2", "DB1", "DB2")
+    return {name: f"{network}.{number}" for number, name in enumerate(names, start=1)}
+
+
+def haproxy(directory: Path, addresses: dict[str, str]) -> AbstractContextManager["subprocess.Popen[bytes]"]:
+    """Run HAProxy with the configuration in `deploy/`."""
+    assert HAPROXY is not None
+    environment = {**os.environ, **addresses, "FRONTEND_URL": FRONTEND_URL}
+    return server_program([HAPROXY, "-f", DEPLOY / "haproxy.cfg"], directory, environment=environment)
+
+
 class Machines:
     """All machines, as `deploy/` describes them."""
 
     def __init__(self, directory: Path, stack: ExitStack) -> None:
         self._directory = directory
         self._stack = stack
-        # Addresses of this run's own.
-        network = f"127.{secrets.randbelow(254) + 1}.{secrets.randbelow(256)}"
-        front, back, api1, api2, db1, db2 = (f"{network}.{number}" for number in range(1, 7))
-        self.address = f"http://{front}:8000"
-        self.primary = Postgres("db1", db1, directory, stack)
-        self.replica = Postgres("db2", db2, directory, stack)
+        addresses = new_addresses()
+        self.address = f"http://{addresses['FRONT']}:8000"
+        self.primary = Postgres("db1", addresses["DB1"], directory, stack)
+        self.replica = Postgres("db2", addresses["DB2"], directory, stack)
         self._start_databases()
-        self._start_haproxy({"FRONT": front, "BACK": back, "API1": api1, "API2": api2, "DB1": db1, "DB2": db2})
-        self.services = [self._start_service(api, back) for api in (api1, api2)]
+        stack.enter_context(haproxy(directory, addresses))
+        self.services = [self._start_service(addresses[api], addresses["BACK"]) for api in ("API1", "API2")]
         for service in self.services:
             service.wait_for("Application startup complete")
         # PgBouncer runs with the file of deploy/.
@@ -175,12 +187,6 @@ class Machines:
         self.primary.replicate()
         for postgres in (self.primary, self.replica):
             postgres.start_pgbouncer()
-
-    def _start_haproxy(self, addresses: dict[str, str]) -> None:
-        assert HAPROXY is not None
-        environment = {**os.environ, **addresses, "FRONTEND_URL": FRONTEND_URL}
-        command: list[str | Path] = [HAPROXY, "-f", DEPLOY / "haproxy.cfg"]
-        self._stack.enter_context(server_program(command, self._directory, environment=environment))
 
     def _start_service(self, address: str, databases: str) -> Service:
         application = f"postgresql://tasks_app:another-password@{databases}"

@@ -46,7 +46,7 @@ def lose_machines(seconds: float, changes: int) -> Outcome:
             reads=readers.answers,
             errors=[*writers.errors, *writers.broken, *["connection refused"] * writers.refused, *readers.errors],
             longest_gap_s=writers.longest_gap_s,
-            findings=audit(all_of_them.replica.superuser_url, writers.acknowledged),
+            findings=audit(all_of_them.replica.superuser_url, writers.acknowledged, len(writers.abandoned)),
             last_answer=httpx.get(f"{all_of_them.address}/tasks", headers={"Origin": FRONTEND_URL}),
         )
 
@@ -84,10 +84,11 @@ def main() -> None:
         print(error)
     print(f"acknowledged changes:   {outcome.changes}, lost: {len(outcome.findings.lost)}")
     print(f"tasks without history:  {len(outcome.findings.orphans)}")
+    print(f"made twice:             {len(outcome.findings.twice)}")
     print(f"illegal or miscounted:  {len(outcome.findings.illegal) + len(outcome.findings.miscounted)}")
     print(f"client errors:          {len(outcome.errors)} of {outcome.changes + outcome.reads} requests")
     print(f"longest gap:            {outcome.longest_gap_s:.2f} s without an acknowledged change")
-    sys.exit(any(outcome.findings) or outcome.longest_gap_s > LONGEST_GAP_S)
+    sys.exit(any(outcome.findings) or bool(outcome.errors) or outcome.longest_gap_s > LONGEST_GAP_S)
 
 
 if __name__ == "__main__":

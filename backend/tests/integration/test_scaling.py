@@ -60,7 +60,6 @@ def test_losing_a_service_and_the_primary_loses_no_change() -> None:
     assert outcome.changes > 0
     assert outcome.reads > 0
     assert not any(outcome.findings), outcome.findings
-    # Some callers meet the end of a process, or a timeout; `make test-scale` counts them. None may get a 500.
-    assert [error for error in outcome.errors if ": 500 " in error] == []
+    assert outcome.errors == []
     assert "not available" in error_of(outcome.last_answer, 503)
     assert outcome.last_answer.headers["Access-Control-Allow-Origin"] == FRONTEND_URL
