@@ -7,11 +7,10 @@ import httpx
 import pytest
 
 from tests.support.client import Api, Json, data_of, error_of
-from tests.support.header_values import MALFORMED_TAGS, MATCHING, NOT_MATCHING, header_lines, tag_of
+from tests.support.header_values import MALFORMED_TAGS, MATCHING, NOT_MATCHING, TAGS_RULE, header_lines, tag_of
 
 ORIGIN = "http://localhost:3000"
 NOBODYS_TASK = "/tasks/0b7e1f0a-6f0e-4c2b-9d0e-2f6a5f1c9a11"
-TAGS_RULE = 'must be * or a list of entity tags, such as "2026-11-20T16:45:12.345678Z" with its quotes'
 
 
 @pytest.fixture

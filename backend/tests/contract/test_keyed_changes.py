@@ -7,27 +7,16 @@ import httpx
 import pytest
 
 from tests.support.client import Api, Json, data_of, error_of
-from tests.support.header_values import MALFORMED_KEYS, header_lines
+from tests.support.header_values import KEY_RULE, MALFORMED_KEYS, is_replay, keyed
 
 KEY = "8e03978e-40d5-43e8-bc93-6894a57f9324"
-KEY_RULE = "Idempotency-Key: must be 1 to 255 visible ASCII characters, bare or in double quotes"
 # A task that there is not.
 NOBODYS_ID = "79f595c0-e210-473d-9aa2-40950ea36da8"
 TASK = {"title": "Buy", "description": "Milk"}
 
 
-def keyed(*values: str | bytes) -> list[tuple[bytes, bytes]]:
-    """An Idempotency-Key header of one line for each value."""
-    return header_lines("Idempotency-Key", *values)
-
-
 def path_of(task: Json) -> str:
     return f"/tasks/{task['id']}"
-
-
-def is_replay(response: httpx.Response) -> bool:
-    assert response.headers.get("Idempotency-Replayed") in ("true", None)
-    return "Idempotency-Replayed" in response.headers
 
 
 CHANGES: dict[str, tuple[Callable[..., httpx.Response], str, Callable[[Api, str], Any]]] = {

@@ -8,20 +8,14 @@ import httpx
 import pytest
 
 from tests.support.client import Api, Json, data_of, error_of
-from tests.support.header_values import KEYS, MALFORMED_KEYS, header_lines
+from tests.support.header_values import KEY_RULE, KEYS, MALFORMED_KEYS, is_replay, keyed
 
 ORIGIN = "http://localhost:3000"
 KEY = "8e03978e-40d5-43e8-bc93-6894a57f9324"
 # The task that it creates.
 TASK_ID = "79f595c0-e210-473d-9aa2-40950ea36da8"
-KEY_RULE = "Idempotency-Key: must be 1 to 255 visible ASCII characters, bare or in double quotes"
 OTHER_TASK = "Idempotency-Key: was used for another task"
 TASK = {"title": "Buy", "description": "Milk"}
-
-
-def keyed(*values: str | bytes) -> list[tuple[bytes, bytes]]:
-    """An Idempotency-Key header of one line for each value."""
-    return header_lines("Idempotency-Key", *values)
 
 
 def create(api: Api, *key: str | bytes, body: Any = None) -> httpx.Response:
@@ -30,11 +24,6 @@ def create(api: Api, *key: str | bytes, body: Any = None) -> httpx.Response:
 
 def path_of(task: Json) -> str:
     return f"/tasks/{task['id']}"
-
-
-def is_replay(response: httpx.Response) -> bool:
-    assert response.headers.get("Idempotency-Replayed") in ("true", None)
-    return "Idempotency-Replayed" in response.headers
 
 
 def test_a_repeated_creation_gives_the_first_answer_and_writes_nothing(api: Api) -> None:

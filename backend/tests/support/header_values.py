@@ -3,7 +3,12 @@
 Each value of entity tags, and each malformed key, is a list: one header line for each member.
 """
 
+import httpx
+
 from tests.support.client import Json
+
+TAGS_RULE = 'must be * or a list of entity tags, such as "2026-11-20T16:45:12.345678Z" with its quotes'
+KEY_RULE = "Idempotency-Key: must be 1 to 255 visible ASCII characters, bare or in double quotes"
 
 
 def tag_of(task: Json) -> str:
@@ -13,6 +18,16 @@ def tag_of(task: Json) -> str:
 def header_lines(name: str, *values: str | bytes) -> list[tuple[bytes, bytes]]:
     """Header lines of one name, one for each value."""
     return [(name.encode(), value.encode("latin-1") if isinstance(value, str) else value) for value in values]
+
+
+def keyed(*values: str | bytes) -> list[tuple[bytes, bytes]]:
+    """An Idempotency-Key header of one line for each value."""
+    return header_lines("Idempotency-Key", *values)
+
+
+def is_replay(response: httpx.Response) -> bool:
+    assert response.headers.get("Idempotency-Replayed") in ("true", None)
+    return "Idempotency-Replayed" in response.headers
 
 
 # `{}` stands for the tag of the task.
