@@ -10,7 +10,7 @@ from typing import Annotated, Any
 from fastapi import Depends, Request, Response
 
 from src.api.dependencies import Responses, failure_of
-from src.exceptions.errors import KeyReused, MalformedHeader, PreconditionFailed, UndoConflict
+from src.exceptions.errors import InvalidInput, KeyReused, PreconditionFailed, UndoConflict
 from src.schemas.envelope import Popup
 from src.services.task_service import ChangedTask, FetchedTask, Safeguards
 from src.utils.response import entity_tag, success
@@ -46,7 +46,7 @@ async def read_key(request: Request) -> str | None:
     if _quoted_key.fullmatch(given):
         return re.sub(r"\\(.)", r"\1", given[1:-1])
     if not _bare_key.fullmatch(given):
-        raise MalformedHeader("Idempotency-Key", _KEY_RULE)
+        raise InvalidInput("Idempotency-Key", _KEY_RULE)
     return given
 
 
@@ -73,7 +73,7 @@ def _read(request: Request, name: str) -> str | None:
 
 def _split(given: str, name: str) -> list[str]:
     if not _tags.fullmatch(given):
-        raise MalformedHeader(name, _TAGS_RULE)
+        raise InvalidInput(name, _TAGS_RULE)
     return _tag.findall(given)
 
 

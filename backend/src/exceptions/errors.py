@@ -52,8 +52,8 @@ class KeyReused(ServiceError):
     message = "Idempotency-Key: was used for another task"
 
 
-class MalformedHeader(ServiceError):
-    """A header of the request does not follow its rule."""
+class InvalidInput(ServiceError):
+    """A header or a parameter of the request does not follow its rule."""
 
     def __init__(self, name: str, rule: str) -> None:
         self.message = f"{name}: {rule}"

@@ -13,8 +13,8 @@ from src.exceptions.errors import (
     DatabaseUnavailable,
     EntryNotFound,
     EntryTooOld,
+    InvalidInput,
     KeyReused,
-    MalformedHeader,
     NotJson,
     PreconditionFailed,
     SchemaOutdated,
@@ -26,7 +26,7 @@ from src.exceptions.errors import (
 from src.utils.response import entity_tag, failure
 
 _STATUS_CODES: dict[type[ServiceError], int] = {
-    MalformedHeader: 400,
+    InvalidInput: 400,
     TaskNotFound: 404,
     EntryNotFound: 404,
     UndoConflict: 409,

@@ -4,7 +4,7 @@ import pytest
 from fastapi import Request
 
 from src.api.conditions import read_if_none_match, read_key, read_safeguards
-from src.exceptions.errors import MalformedHeader
+from src.exceptions.errors import InvalidInput
 from src.services.task_service import Safeguards
 
 
@@ -57,7 +57,7 @@ HOSTILE_TAGS = [
 @pytest.mark.parametrize("value", HOSTILE_TAGS, ids=lambda value: value[:12])
 async def test_long_hostile_tags_are_refused(value: str) -> None:
     for name, read in (("If-None-Match", read_if_none_match), ("If-Match", read_safeguards)):
-        with pytest.raises(MalformedHeader) as refused:
+        with pytest.raises(InvalidInput) as refused:
             await read(request_with(name, value))
         assert refused.value.message.startswith(f"{name}: must be * or a list of entity tags")
 
@@ -94,7 +94,7 @@ async def test_a_key_is_read(value: str, key: str) -> None:
     ids=lambda value: value[:12],
 )
 async def test_a_long_hostile_key_is_refused(value: str) -> None:
-    with pytest.raises(MalformedHeader) as refused:
+    with pytest.raises(InvalidInput) as refused:
         await read_key(request_with("Idempotency-Key", value))
     assert refused.value.message.startswith("Idempotency-Key: must be 1 to 255 visible ASCII characters")
 
