@@ -18,8 +18,14 @@
 --   first_page_of_tasks: The first page of the list.
 --   first_page_of_tasks_of_kind: The first page of the complete or the incomplete tasks.
 --   fold_counts: Adds recent changes to the totals, in the background.
+--   found_tasks: Every task that a search finds.
+--   found_tasks_beginning: The first rows of found_tasks, usually all.
 --   get_entry: Returns an entry of the history, and the one that undid it.
 --   get_task: Returns a task.
+--   history_as_csv: History as csv, line by line.
+--   history_as_ndjson: History as ndjson, line by line.
+--   history_of_period: A page of the history of a period.
+--   history_of_period_by_action_types: A page of the history of a period, of several actions.
 --   history_page: A page of the history.
 --   history_page_by_action_type: A page of the history of one action.
 --   history_page_by_task_id: A page of the history of one task.
@@ -32,11 +38,15 @@
 --   next_history_page_by_task_id_by_action_type: A page of the history of one task and one action, after a cursor.
 --   next_page_of_tasks: The page of the list after an incomplete task.
 --   next_page_of_tasks_of_kind: The page of the complete or the incomplete tasks after one of them.
+--   page_of_found_tasks: A page of the tasks that a search finds.
 --   reopen_task: Reopens a task and logs it, unless it is incomplete already.
 --   return_task_as_created: Returns a task as it was created, if that is in the log.
 --   return_task_if_logged: Returns a task, if the change is in the log.
 --   return_task_if_undone: Returns the task of an entry, if that is undone.
 --   schema_state: Returns the revision of the schema, and the guards that are off or missing.
+--   search_history: A page of the entries that a search finds.
+--   tasks_as_csv: Tasks as csv, line by line.
+--   tasks_as_ndjson: Tasks as ndjson, line by line.
 --   undo_entry: Undoes the change of an entry, if the task still is as that left it.
 --   update_task: Sets a title, a description or both, and logs it if anything differs.
 --   weekly_counts: Counts the tasks created and completed in the week of `now`, by default the present, and all tasks.
@@ -658,7 +668,7 @@ WITH task AS (
          SELECT *
          FROM (SELECT *
                FROM tasks
-               WHERE is_completed = CAST(:is_completed AS boolean)
+               WHERE is_completed = CAST(:kind AS boolean)
                ORDER BY created_at DESC, id
                LIMIT (CAST(:limit AS integer) + 1)) AS found
          ORDER BY is_completed, created_at DESC, id
@@ -694,6 +704,73 @@ WITH task AS (
 -- Adds recent changes to the totals, in the background.
 SET TRANSACTION ISOLATION LEVEL READ COMMITTED;
 SELECT fold_counts();
+
+
+-- found_tasks
+-- Every task that a search finds.
+SET LOCAL plan_cache_mode = force_custom_plan;
+SET LOCAL jit = off;
+SELECT CAST(row_to_json(item) AS text) AS json
+FROM (SELECT task.id AS id,
+             task.title AS title,
+             task.description AS description,
+             task.is_completed AS is_completed,
+             to_char(timezone('UTC', task.created_at), 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS created_at,
+             to_char(timezone('UTC', task.updated_at), 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS updated_at,
+             to_char(timezone('UTC', task.completed_at), 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS completed_at
+      FROM (SELECT tasks.id AS id,
+                   tasks.title AS title,
+                   tasks.description AS description,
+                   tasks.is_completed AS is_completed,
+                   tasks.created_at AS created_at,
+                   tasks.updated_at AS updated_at,
+                   tasks.completed_at AS completed_at
+            FROM tasks
+            WHERE (CAST(:word_1 AS text) IS NULL
+                OR title || ' ' || COALESCE(description, '') ILIKE CAST(:word_1 AS text))
+              AND (CAST(:word_2 AS text) IS NULL
+                OR title || ' ' || COALESCE(description, '') ILIKE CAST(:word_2 AS text))
+              AND (CAST(:word_3 AS text) IS NULL
+                OR title || ' ' || COALESCE(description, '') ILIKE CAST(:word_3 AS text))
+              AND (CAST(:more_words AS text[]) IS NULL
+                OR title || ' ' || COALESCE(description, '') ILIKE ALL(CAST(:more_words AS text[])))
+              AND (CAST(:is_completed AS boolean) IS NULL
+                OR is_completed = CAST(:is_completed AS boolean))
+            ORDER BY tasks.is_completed, tasks.created_at DESC, tasks.id) AS task) AS item;
+
+
+-- found_tasks_beginning
+-- The first rows of found_tasks, usually all.
+SET LOCAL plan_cache_mode = force_custom_plan;
+SET LOCAL jit = off;
+SELECT CAST(row_to_json(item) AS text) AS json
+FROM (SELECT task.id AS id,
+             task.title AS title,
+             task.description AS description,
+             task.is_completed AS is_completed,
+             to_char(timezone('UTC', task.created_at), 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS created_at,
+             to_char(timezone('UTC', task.updated_at), 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS updated_at,
+             to_char(timezone('UTC', task.completed_at), 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS completed_at
+      FROM (SELECT tasks.id AS id,
+                   tasks.title AS title,
+                   tasks.description AS description,
+                   tasks.is_completed AS is_completed,
+                   tasks.created_at AS created_at,
+                   tasks.updated_at AS updated_at,
+                   tasks.completed_at AS completed_at
+            FROM tasks
+            WHERE (CAST(:word_1 AS text) IS NULL
+                OR title || ' ' || COALESCE(description, '') ILIKE CAST(:word_1 AS text))
+              AND (CAST(:word_2 AS text) IS NULL
+                OR title || ' ' || COALESCE(description, '') ILIKE CAST(:word_2 AS text))
+              AND (CAST(:word_3 AS text) IS NULL
+                OR title || ' ' || COALESCE(description, '') ILIKE CAST(:word_3 AS text))
+              AND (CAST(:more_words AS text[]) IS NULL
+                OR title || ' ' || COALESCE(description, '') ILIKE ALL(CAST(:more_words AS text[])))
+              AND (CAST(:is_completed AS boolean) IS NULL
+                OR is_completed = CAST(:is_completed AS boolean))
+            ORDER BY tasks.is_completed, tasks.created_at DESC, tasks.id) AS task) AS item
+LIMIT 500;
 
 
 -- get_entry
@@ -736,6 +813,374 @@ FROM (SELECT task.id AS id,
                    tasks.completed_at AS completed_at
             FROM tasks
             WHERE tasks.id = CAST(:task_id AS uuid)) AS task) AS item;
+
+
+-- history_as_csv
+-- History as csv, line by line.
+SET LOCAL plan_cache_mode = force_custom_plan;
+SET LOCAL jit = off;
+SELECT concat_ws(',',
+                 COALESCE(CAST(history_id AS text), ''),
+                 COALESCE(CAST(task_id AS text), ''),
+                 COALESCE(CAST(action_type AS text), ''),
+                 COALESCE('"' || replace(CASE
+                                           WHEN "left"(description, 1) IN ('=',
+                                                                           '+',
+                                                                           '-',
+                                                                           '@',
+                                                                           chr(9),
+                                                                           chr(10),
+                                                                           chr(13),
+                                                                           '＝',
+                                                                           '＋',
+                                                                           '－',
+                                                                           '＠')
+                                             THEN '''' || description
+                                           ELSE description
+                                         END,
+                                         '"',
+                                         '""') || '"',
+                          ''),
+                 COALESCE(CAST(timestamp AS text), ''),
+                 COALESCE('"' || replace(CASE
+                                           WHEN "left"(task_title, 1) IN ('=',
+                                                                          '+',
+                                                                          '-',
+                                                                          '@',
+                                                                          chr(9),
+                                                                          chr(10),
+                                                                          chr(13),
+                                                                          '＝',
+                                                                          '＋',
+                                                                          '－',
+                                                                          '＠')
+                                             THEN '''' || task_title
+                                           ELSE task_title
+                                         END,
+                                         '"',
+                                         '""') || '"',
+                          '')) AS line
+FROM (SELECT history_id,
+             task_id,
+             action_type,
+             description,
+             to_char(timezone('UTC', timestamp), 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS timestamp,
+             task_title
+      FROM (SELECT *
+            FROM task_history
+            WHERE (CAST(:task_id AS uuid) IS NULL OR task_id = CAST(:task_id AS uuid))
+              AND (CAST(:action_types AS varchar[]) IS NULL
+                OR action_type = ANY(CAST(:action_types AS varchar[])))
+              AND (CAST(:since AS timestamptz) IS NULL OR timestamp >= CAST(:since AS timestamptz))
+              AND (CAST(:until AS timestamptz) IS NULL OR timestamp < CAST(:until AS timestamptz))
+              AND (CAST(:word_1 AS text) IS NULL
+                OR description || ' ' || COALESCE(task_title, '') ILIKE CAST(:word_1 AS text))
+              AND (CAST(:word_2 AS text) IS NULL
+                OR description || ' ' || COALESCE(task_title, '') ILIKE CAST(:word_2 AS text))
+              AND (CAST(:word_3 AS text) IS NULL
+                OR description || ' ' || COALESCE(task_title, '') ILIKE CAST(:word_3 AS text))
+              AND (CAST(:more_words AS text[]) IS NULL
+                OR description || ' ' || COALESCE(task_title, '') ILIKE ALL(CAST(:more_words AS text[])))
+            ORDER BY timestamp DESC, history_id DESC) AS found) AS item;
+
+
+-- history_as_ndjson
+-- History as ndjson, line by line.
+SET LOCAL plan_cache_mode = force_custom_plan;
+SET LOCAL jit = off;
+SELECT CAST(row_to_json(item) AS text) AS line
+FROM (SELECT history_id,
+             task_id,
+             action_type,
+             description,
+             to_char(timezone('UTC', timestamp), 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS timestamp,
+             task_title
+      FROM (SELECT *
+            FROM task_history
+            WHERE (CAST(:task_id AS uuid) IS NULL OR task_id = CAST(:task_id AS uuid))
+              AND (CAST(:action_types AS varchar[]) IS NULL
+                OR action_type = ANY(CAST(:action_types AS varchar[])))
+              AND (CAST(:since AS timestamptz) IS NULL OR timestamp >= CAST(:since AS timestamptz))
+              AND (CAST(:until AS timestamptz) IS NULL OR timestamp < CAST(:until AS timestamptz))
+              AND (CAST(:word_1 AS text) IS NULL
+                OR description || ' ' || COALESCE(task_title, '') ILIKE CAST(:word_1 AS text))
+              AND (CAST(:word_2 AS text) IS NULL
+                OR description || ' ' || COALESCE(task_title, '') ILIKE CAST(:word_2 AS text))
+              AND (CAST(:word_3 AS text) IS NULL
+                OR description || ' ' || COALESCE(task_title, '') ILIKE CAST(:word_3 AS text))
+              AND (CAST(:more_words AS text[]) IS NULL
+                OR description || ' ' || COALESCE(task_title, '') ILIKE ALL(CAST(:more_words AS text[])))
+            ORDER BY timestamp DESC, history_id DESC) AS found) AS item;
+
+
+-- history_of_period
+-- A page of the history of a period.
+SET LOCAL plan_cache_mode = force_custom_plan;
+SET LOCAL jit = off;
+WITH total AS (
+         SELECT (SELECT CAST(COALESCE(sum(count), 0) AS bigint)
+                 FROM (SELECT day, count
+                       FROM counts
+                       WHERE kind IN ('CREATED', 'UPDATED', 'COMPLETED', 'INCOMPLETED', 'DELETED')
+                         AND day IS NOT NULL
+
+                       UNION ALL
+
+                       SELECT day, change
+                       FROM count_changes
+                       WHERE kind IN ('CREATED', 'UPDATED', 'COMPLETED', 'INCOMPLETED', 'DELETED')) AS part
+                 WHERE day > CAST(timezone('UTC',
+                                           COALESCE(CAST(:since AS timestamptz), '-infinity')) AS date)) + (SELECT count(*)
+                                                                                                            FROM task_history
+                                                                                                            WHERE timestamp >= COALESCE(CAST(:since AS timestamptz),
+                                                                                                                                        '-infinity')
+                                                                                                              AND timestamp < timezone('UTC',
+                                                                                                                                       CAST(CAST(timezone('UTC',
+                                                                                                                                                          COALESCE(CAST(:since AS timestamptz),
+                                                                                                                                                                   '-infinity')) AS date) + 1 AS timestamp))) - ((SELECT CAST(COALESCE(sum(count),
+                                                                                                                                                                                                                                       0) AS bigint)
+                                                                                                                                                                                                                  FROM (SELECT day,
+                                                                                                                                                                                                                               count
+                                                                                                                                                                                                                        FROM counts
+                                                                                                                                                                                                                        WHERE kind IN ('CREATED', 'UPDATED', 'COMPLETED', 'INCOMPLETED', 'DELETED')
+                                                                                                                                                                                                                          AND day IS NOT NULL
+
+                                                                                                                                                                                                                        UNION ALL
+
+                                                                                                                                                                                                                        SELECT day,
+                                                                                                                                                                                                                               change
+                                                                                                                                                                                                                        FROM count_changes
+                                                                                                                                                                                                                        WHERE kind IN ('CREATED', 'UPDATED', 'COMPLETED', 'INCOMPLETED', 'DELETED')) AS part
+                                                                                                                                                                                                                  WHERE day > CAST(timezone('UTC',
+                                                                                                                                                                                                                                            COALESCE(CAST(:until AS timestamptz),
+                                                                                                                                                                                                                                                     'infinity')) AS date)) + (SELECT count(*)
+                                                                                                                                                                                                                                                                               FROM task_history
+                                                                                                                                                                                                                                                                               WHERE timestamp >= COALESCE(CAST(:until AS timestamptz),
+                                                                                                                                                                                                                                                                                                           'infinity')
+                                                                                                                                                                                                                                                                                 AND timestamp < timezone('UTC',
+                                                                                                                                                                                                                                                                                                          CAST(CAST(timezone('UTC',
+                                                                                                                                                                                                                                                                                                                             COALESCE(CAST(:until AS timestamptz),
+                                                                                                                                                                                                                                                                                                                                      'infinity')) AS date) + 1 AS timestamp)))) AS total_count,
+                (SELECT count(*)
+                 FROM count_changes
+                 WHERE kind IN ('CREATED', 'UPDATED', 'COMPLETED', 'INCOMPLETED', 'DELETED')) AS parts
+       ),
+     page AS (
+         SELECT history_id,
+                task_id,
+                action_type,
+                description,
+                to_char(timezone('UTC', timestamp), 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS timestamp,
+                task_title
+         FROM (SELECT *
+               FROM task_history
+               WHERE timestamp >= COALESCE(CAST(:since AS timestamptz), '-infinity')
+                 AND timestamp < COALESCE(CAST(:until AS timestamptz), 'infinity')
+                 AND (CAST(:after_timestamp AS timestamptz) IS NULL
+                   OR (timestamp, history_id) < (CAST(:after_timestamp AS timestamptz),
+                                                 CAST(:after_history_id AS uuid)))
+               ORDER BY timestamp DESC, history_id DESC
+               LIMIT CAST(:limit AS integer)
+               OFFSET CAST(:offset AS bigint)) AS entry
+       ),
+     listed AS (
+         SELECT concat('[', string_agg(CAST(row_to_json(page) AS text), ','), ']') AS items,
+                ((array_agg(timestamp)))[count(*)] AS last_timestamp,
+                ((array_agg(history_id)))[count(*)] AS last_history_id
+         FROM page
+       )
+  SELECT total_count,
+         parts,
+         CASE
+           WHEN CAST(:after_timestamp AS timestamptz) IS NULL THEN CAST(:offset AS bigint)
+           ELSE LEAST(GREATEST((SELECT CAST(COALESCE(sum(count), 0) AS bigint)
+                                FROM (SELECT day, count
+                                      FROM counts
+                                      WHERE kind IN ('CREATED', 'UPDATED', 'COMPLETED', 'INCOMPLETED', 'DELETED')
+                                        AND day IS NOT NULL
+
+                                      UNION ALL
+
+                                      SELECT day, change
+                                      FROM count_changes
+                                      WHERE kind IN ('CREATED', 'UPDATED', 'COMPLETED', 'INCOMPLETED', 'DELETED')) AS part
+                                WHERE day > CAST(timezone('UTC',
+                                                          CAST(:after_timestamp AS timestamptz)) AS date)) + (SELECT count(*)
+                                                                                                              FROM task_history
+                                                                                                              WHERE (timestamp, history_id) >= (CAST(:after_timestamp AS timestamptz),
+                                                                                                                                                CAST(:after_history_id AS uuid))
+                                                                                                                AND timestamp < timezone('UTC',
+                                                                                                                                         CAST(CAST(timezone('UTC',
+                                                                                                                                                            CAST(:after_timestamp AS timestamptz)) AS date) + 1 AS timestamp))) - ((SELECT CAST(COALESCE(sum(count),
+                                                                                                                                                                                                                                                         0) AS bigint)
+                                                                                                                                                                                                                                    FROM (SELECT day,
+                                                                                                                                                                                                                                                 count
+                                                                                                                                                                                                                                          FROM counts
+                                                                                                                                                                                                                                          WHERE kind IN ('CREATED', 'UPDATED', 'COMPLETED', 'INCOMPLETED', 'DELETED')
+                                                                                                                                                                                                                                            AND day IS NOT NULL
+
+                                                                                                                                                                                                                                          UNION ALL
+
+                                                                                                                                                                                                                                          SELECT day,
+                                                                                                                                                                                                                                                 change
+                                                                                                                                                                                                                                          FROM count_changes
+                                                                                                                                                                                                                                          WHERE kind IN ('CREATED', 'UPDATED', 'COMPLETED', 'INCOMPLETED', 'DELETED')) AS part
+                                                                                                                                                                                                                                    WHERE day > CAST(timezone('UTC',
+                                                                                                                                                                                                                                                              COALESCE(CAST(:until AS timestamptz),
+                                                                                                                                                                                                                                                                       'infinity')) AS date)) + (SELECT count(*)
+                                                                                                                                                                                                                                                                                                 FROM task_history
+                                                                                                                                                                                                                                                                                                 WHERE timestamp >= COALESCE(CAST(:until AS timestamptz),
+                                                                                                                                                                                                                                                                                                                             'infinity')
+                                                                                                                                                                                                                                                                                                   AND timestamp < timezone('UTC',
+                                                                                                                                                                                                                                                                                                                            CAST(CAST(timezone('UTC',
+                                                                                                                                                                                                                                                                                                                                               COALESCE(CAST(:until AS timestamptz),
+                                                                                                                                                                                                                                                                                                                                                        'infinity')) AS date) + 1 AS timestamp)))),
+                               0),
+                      total_count)
+         END AS entries_before,
+         items,
+         last_timestamp,
+         last_history_id
+  FROM total, listed;
+
+
+-- history_of_period_by_action_types
+-- A page of the history of a period, of several actions.
+SET LOCAL plan_cache_mode = force_custom_plan;
+SET LOCAL jit = off;
+WITH total AS (
+         SELECT (SELECT CAST(COALESCE(sum(count), 0) AS bigint)
+                 FROM (SELECT day, count
+                       FROM counts
+                       WHERE kind = ANY(CAST(:action_types AS varchar[])) AND day IS NOT NULL
+
+                       UNION ALL
+
+                       SELECT day, change
+                       FROM count_changes
+                       WHERE kind = ANY(CAST(:action_types AS varchar[]))) AS part
+                 WHERE day > CAST(timezone('UTC',
+                                           COALESCE(CAST(:since AS timestamptz), '-infinity')) AS date)) + (SELECT count(*)
+                                                                                                            FROM task_history
+                                                                                                            WHERE action_type = ANY(CAST(:action_types AS varchar[]))
+                                                                                                              AND timestamp >= COALESCE(CAST(:since AS timestamptz),
+                                                                                                                                        '-infinity')
+                                                                                                              AND timestamp < timezone('UTC',
+                                                                                                                                       CAST(CAST(timezone('UTC',
+                                                                                                                                                          COALESCE(CAST(:since AS timestamptz),
+                                                                                                                                                                   '-infinity')) AS date) + 1 AS timestamp))) - ((SELECT CAST(COALESCE(sum(count),
+                                                                                                                                                                                                                                       0) AS bigint)
+                                                                                                                                                                                                                  FROM (SELECT day,
+                                                                                                                                                                                                                               count
+                                                                                                                                                                                                                        FROM counts
+                                                                                                                                                                                                                        WHERE kind = ANY(CAST(:action_types AS varchar[]))
+                                                                                                                                                                                                                          AND day IS NOT NULL
+
+                                                                                                                                                                                                                        UNION ALL
+
+                                                                                                                                                                                                                        SELECT day,
+                                                                                                                                                                                                                               change
+                                                                                                                                                                                                                        FROM count_changes
+                                                                                                                                                                                                                        WHERE kind = ANY(CAST(:action_types AS varchar[]))) AS part
+                                                                                                                                                                                                                  WHERE day > CAST(timezone('UTC',
+                                                                                                                                                                                                                                            COALESCE(CAST(:until AS timestamptz),
+                                                                                                                                                                                                                                                     'infinity')) AS date)) + (SELECT count(*)
+                                                                                                                                                                                                                                                                               FROM task_history
+                                                                                                                                                                                                                                                                               WHERE action_type = ANY(CAST(:action_types AS varchar[]))
+                                                                                                                                                                                                                                                                                 AND timestamp >= COALESCE(CAST(:until AS timestamptz),
+                                                                                                                                                                                                                                                                                                           'infinity')
+                                                                                                                                                                                                                                                                                 AND timestamp < timezone('UTC',
+                                                                                                                                                                                                                                                                                                          CAST(CAST(timezone('UTC',
+                                                                                                                                                                                                                                                                                                                             COALESCE(CAST(:until AS timestamptz),
+                                                                                                                                                                                                                                                                                                                                      'infinity')) AS date) + 1 AS timestamp)))) AS total_count,
+                (SELECT count(*)
+                 FROM count_changes
+                 WHERE kind = ANY(CAST(:action_types AS varchar[]))) AS parts
+       ),
+     page AS (
+         SELECT history_id,
+                task_id,
+                action_type,
+                description,
+                to_char(timezone('UTC', timestamp), 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS timestamp,
+                task_title
+         FROM (SELECT entry.*
+               FROM unnest(CAST(:action_types AS varchar[])) AS given (action),
+                    LATERAL (SELECT *
+                             FROM task_history
+                             WHERE action_type = action
+                               AND timestamp >= COALESCE(CAST(:since AS timestamptz), '-infinity')
+                               AND timestamp < COALESCE(CAST(:until AS timestamptz), 'infinity')
+                               AND (CAST(:after_timestamp AS timestamptz) IS NULL
+                                 OR (timestamp, history_id) < (CAST(:after_timestamp AS timestamptz),
+                                                               CAST(:after_history_id AS uuid)))
+                             ORDER BY timestamp DESC, history_id DESC
+                             LIMIT (CAST(:limit AS integer) + CAST(:offset AS bigint))) AS entry
+               ORDER BY timestamp DESC, history_id DESC
+               LIMIT CAST(:limit AS integer)
+               OFFSET CAST(:offset AS bigint)) AS entry
+       ),
+     listed AS (
+         SELECT concat('[', string_agg(CAST(row_to_json(page) AS text), ','), ']') AS items,
+                ((array_agg(timestamp)))[count(*)] AS last_timestamp,
+                ((array_agg(history_id)))[count(*)] AS last_history_id
+         FROM page
+       )
+  SELECT total_count,
+         parts,
+         CASE
+           WHEN CAST(:after_timestamp AS timestamptz) IS NULL THEN CAST(:offset AS bigint)
+           ELSE LEAST(GREATEST((SELECT CAST(COALESCE(sum(count), 0) AS bigint)
+                                FROM (SELECT day, count
+                                      FROM counts
+                                      WHERE kind = ANY(CAST(:action_types AS varchar[]))
+                                        AND day IS NOT NULL
+
+                                      UNION ALL
+
+                                      SELECT day, change
+                                      FROM count_changes
+                                      WHERE kind = ANY(CAST(:action_types AS varchar[]))) AS part
+                                WHERE day > CAST(timezone('UTC',
+                                                          CAST(:after_timestamp AS timestamptz)) AS date)) + (SELECT count(*)
+                                                                                                              FROM task_history
+                                                                                                              WHERE action_type = ANY(CAST(:action_types AS varchar[]))
+                                                                                                                AND (timestamp, history_id) >= (CAST(:after_timestamp AS timestamptz),
+                                                                                                                                                CAST(:after_history_id AS uuid))
+                                                                                                                AND timestamp < timezone('UTC',
+                                                                                                                                         CAST(CAST(timezone('UTC',
+                                                                                                                                                            CAST(:after_timestamp AS timestamptz)) AS date) + 1 AS timestamp))) - ((SELECT CAST(COALESCE(sum(count),
+                                                                                                                                                                                                                                                         0) AS bigint)
+                                                                                                                                                                                                                                    FROM (SELECT day,
+                                                                                                                                                                                                                                                 count
+                                                                                                                                                                                                                                          FROM counts
+                                                                                                                                                                                                                                          WHERE kind = ANY(CAST(:action_types AS varchar[]))
+                                                                                                                                                                                                                                            AND day IS NOT NULL
+
+                                                                                                                                                                                                                                          UNION ALL
+
+                                                                                                                                                                                                                                          SELECT day,
+                                                                                                                                                                                                                                                 change
+                                                                                                                                                                                                                                          FROM count_changes
+                                                                                                                                                                                                                                          WHERE kind = ANY(CAST(:action_types AS varchar[]))) AS part
+                                                                                                                                                                                                                                    WHERE day > CAST(timezone('UTC',
+                                                                                                                                                                                                                                                              COALESCE(CAST(:until AS timestamptz),
+                                                                                                                                                                                                                                                                       'infinity')) AS date)) + (SELECT count(*)
+                                                                                                                                                                                                                                                                                                 FROM task_history
+                                                                                                                                                                                                                                                                                                 WHERE action_type = ANY(CAST(:action_types AS varchar[]))
+                                                                                                                                                                                                                                                                                                   AND timestamp >= COALESCE(CAST(:until AS timestamptz),
+                                                                                                                                                                                                                                                                                                                             'infinity')
+                                                                                                                                                                                                                                                                                                   AND timestamp < timezone('UTC',
+                                                                                                                                                                                                                                                                                                                            CAST(CAST(timezone('UTC',
+                                                                                                                                                                                                                                                                                                                                               COALESCE(CAST(:until AS timestamptz),
+                                                                                                                                                                                                                                                                                                                                                        'infinity')) AS date) + 1 AS timestamp)))),
+                               0),
+                      total_count)
+         END AS entries_before,
+         items,
+         last_timestamp,
+         last_history_id
+  FROM total, listed;
 
 
 -- history_page
@@ -1233,12 +1678,90 @@ WITH task AS (
          SELECT *
          FROM (SELECT *
                FROM tasks
-               WHERE is_completed = CAST(:is_completed AS boolean)
+               WHERE is_completed = CAST(:kind AS boolean)
                  AND created_at <= CAST(:after_created_at AS timestamptz)
                  AND (created_at < CAST(:after_created_at AS timestamptz)
                    OR id > CAST(:after_id AS uuid))
                ORDER BY created_at DESC, id
                LIMIT (CAST(:limit AS integer) + 1)) AS found
+         ORDER BY is_completed, created_at DESC, id
+         LIMIT (CAST(:limit AS integer) + 1)
+       ),
+     item AS (
+         SELECT id,
+                title,
+                description,
+                is_completed,
+                to_char(timezone('UTC', created_at), 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS created_at,
+                to_char(timezone('UTC', updated_at), 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS updated_at,
+                to_char(timezone('UTC', completed_at), 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS completed_at
+         FROM task
+       ),
+     page AS (
+         SELECT count(*) > CAST(:limit AS integer) AS has_next,
+                array_agg(CAST(row_to_json(item) AS text)) AS tasks,
+                array_agg(is_completed) AS is_completed,
+                array_agg(created_at) AS created_at,
+                array_agg(id) AS id
+         FROM item
+       )
+  SELECT has_next,
+         concat('[', array_to_string((tasks)[:CAST(:limit AS integer)], ','), ']') AS tasks,
+         (is_completed)[CAST(:limit AS integer)] AS is_completed,
+         (created_at)[CAST(:limit AS integer)] AS created_at,
+         (id)[CAST(:limit AS integer)] AS id
+  FROM page;
+
+
+-- page_of_found_tasks
+-- A page of the tasks that a search finds.
+SET LOCAL plan_cache_mode = force_custom_plan;
+SET LOCAL jit = off;
+WITH task AS (
+         SELECT *
+         FROM ((SELECT *
+                FROM tasks
+                WHERE NOT is_completed
+                  AND (CAST(:word_1 AS text) IS NULL
+                    OR title || ' ' || COALESCE(description, '') ILIKE CAST(:word_1 AS text))
+                  AND (CAST(:word_2 AS text) IS NULL
+                    OR title || ' ' || COALESCE(description, '') ILIKE CAST(:word_2 AS text))
+                  AND (CAST(:word_3 AS text) IS NULL
+                    OR title || ' ' || COALESCE(description, '') ILIKE CAST(:word_3 AS text))
+                  AND (CAST(:more_words AS text[]) IS NULL
+                    OR title || ' ' || COALESCE(description, '') ILIKE ALL(CAST(:more_words AS text[])))
+                  AND (CAST(:is_completed AS boolean) IS NULL
+                    OR is_completed = CAST(:is_completed AS boolean))
+                  AND (CAST(:after_is_completed AS boolean) IS NULL
+                    OR (NOT CAST(:after_is_completed AS boolean)
+                    AND created_at <= CAST(:after_created_at AS timestamptz)
+                    AND (created_at < CAST(:after_created_at AS timestamptz)
+                      OR id > CAST(:after_id AS uuid))))
+                ORDER BY created_at DESC, id
+                LIMIT (CAST(:limit AS integer) + 1))
+
+               UNION ALL
+
+               (SELECT *
+                FROM tasks
+                WHERE is_completed
+                  AND (CAST(:word_1 AS text) IS NULL
+                    OR title || ' ' || COALESCE(description, '') ILIKE CAST(:word_1 AS text))
+                  AND (CAST(:word_2 AS text) IS NULL
+                    OR title || ' ' || COALESCE(description, '') ILIKE CAST(:word_2 AS text))
+                  AND (CAST(:word_3 AS text) IS NULL
+                    OR title || ' ' || COALESCE(description, '') ILIKE CAST(:word_3 AS text))
+                  AND (CAST(:more_words AS text[]) IS NULL
+                    OR title || ' ' || COALESCE(description, '') ILIKE ALL(CAST(:more_words AS text[])))
+                  AND (CAST(:is_completed AS boolean) IS NULL
+                    OR is_completed = CAST(:is_completed AS boolean))
+                  AND (CAST(:after_is_completed AS boolean) IS NULL
+                    OR NOT CAST(:after_is_completed AS boolean)
+                    OR (created_at <= CAST(:after_created_at AS timestamptz)
+                    AND (created_at < CAST(:after_created_at AS timestamptz)
+                      OR id > CAST(:after_id AS uuid))))
+                ORDER BY created_at DESC, id
+                LIMIT (CAST(:limit AS integer) + 1))) AS found
          ORDER BY is_completed, created_at DESC, id
          LIMIT (CAST(:limit AS integer) + 1)
        ),
@@ -1469,6 +1992,219 @@ FROM alembic_version,
                     ('refuse_change', 'task_history'),
                     ('refuse_truncate', 'task_history'))) AS needed (guard, relation)
            LEFT JOIN pg_trigger ON tgrelid = to_regclass(relation) AND tgname = guard) AS guards;
+
+
+-- search_history
+-- A page of the entries that a search finds.
+SET LOCAL plan_cache_mode = force_custom_plan;
+SET LOCAL jit = off;
+WITH total AS (
+         SELECT count(*) AS total_count, 1 AS parts
+         FROM task_history
+         WHERE (CAST(:task_id AS uuid) IS NULL OR task_id = CAST(:task_id AS uuid))
+           AND (CAST(:action_types AS varchar[]) IS NULL
+             OR action_type = ANY(CAST(:action_types AS varchar[])))
+           AND (CAST(:since AS timestamptz) IS NULL OR timestamp >= CAST(:since AS timestamptz))
+           AND (CAST(:until AS timestamptz) IS NULL OR timestamp < CAST(:until AS timestamptz))
+           AND (CAST(:word_1 AS text) IS NULL
+             OR description || ' ' || COALESCE(task_title, '') ILIKE CAST(:word_1 AS text))
+           AND (CAST(:word_2 AS text) IS NULL
+             OR description || ' ' || COALESCE(task_title, '') ILIKE CAST(:word_2 AS text))
+           AND (CAST(:word_3 AS text) IS NULL
+             OR description || ' ' || COALESCE(task_title, '') ILIKE CAST(:word_3 AS text))
+           AND (CAST(:more_words AS text[]) IS NULL
+             OR description || ' ' || COALESCE(task_title, '') ILIKE ALL(CAST(:more_words AS text[])))
+       ),
+     page AS (
+         SELECT history_id,
+                task_id,
+                action_type,
+                description,
+                to_char(timezone('UTC', timestamp), 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS timestamp,
+                task_title
+         FROM ((SELECT *
+                FROM task_history
+                WHERE (CAST(:task_id AS uuid) IS NULL OR task_id = CAST(:task_id AS uuid))
+                  AND (CAST(:action_types AS varchar[]) IS NULL
+                    OR action_type = ANY(CAST(:action_types AS varchar[])))
+                  AND (CAST(:since AS timestamptz) IS NULL
+                    OR timestamp >= CAST(:since AS timestamptz))
+                  AND (CAST(:until AS timestamptz) IS NULL
+                    OR timestamp < CAST(:until AS timestamptz))
+                  AND (CAST(:word_1 AS text) IS NULL
+                    OR description || ' ' || COALESCE(task_title, '') ILIKE CAST(:word_1 AS text))
+                  AND (CAST(:word_2 AS text) IS NULL
+                    OR description || ' ' || COALESCE(task_title, '') ILIKE CAST(:word_2 AS text))
+                  AND (CAST(:word_3 AS text) IS NULL
+                    OR description || ' ' || COALESCE(task_title, '') ILIKE CAST(:word_3 AS text))
+                  AND (CAST(:more_words AS text[]) IS NULL
+                    OR description || ' ' || COALESCE(task_title, '') ILIKE ALL(CAST(:more_words AS text[])))
+                  AND (CAST(:after_timestamp AS timestamptz) IS NULL
+                    OR (timestamp, history_id) < (CAST(:after_timestamp AS timestamptz),
+                                                  CAST(:after_history_id AS uuid)))
+                  AND (SELECT total_count
+                       FROM total) <= 10000
+                ORDER BY timestamp + CAST('0' AS interval) DESC, history_id DESC
+                LIMIT CAST(:limit AS integer)
+                OFFSET CAST(:offset AS bigint))
+
+               UNION ALL
+
+               (SELECT *
+                FROM task_history
+                WHERE (CAST(:task_id AS uuid) IS NULL OR task_id = CAST(:task_id AS uuid))
+                  AND (CAST(:action_types AS varchar[]) IS NULL
+                    OR action_type = ANY(CAST(:action_types AS varchar[])))
+                  AND (CAST(:since AS timestamptz) IS NULL
+                    OR timestamp >= CAST(:since AS timestamptz))
+                  AND (CAST(:until AS timestamptz) IS NULL
+                    OR timestamp < CAST(:until AS timestamptz))
+                  AND (CAST(:word_1 AS text) IS NULL
+                    OR description || ' ' || COALESCE(task_title, '') ILIKE CAST(:word_1 AS text))
+                  AND (CAST(:word_2 AS text) IS NULL
+                    OR description || ' ' || COALESCE(task_title, '') ILIKE CAST(:word_2 AS text))
+                  AND (CAST(:word_3 AS text) IS NULL
+                    OR description || ' ' || COALESCE(task_title, '') ILIKE CAST(:word_3 AS text))
+                  AND (CAST(:more_words AS text[]) IS NULL
+                    OR description || ' ' || COALESCE(task_title, '') ILIKE ALL(CAST(:more_words AS text[])))
+                  AND (CAST(:after_timestamp AS timestamptz) IS NULL
+                    OR (timestamp, history_id) < (CAST(:after_timestamp AS timestamptz),
+                                                  CAST(:after_history_id AS uuid)))
+                  AND (SELECT total_count
+                       FROM total) > 10000
+                ORDER BY timestamp DESC, history_id DESC
+                LIMIT CAST(:limit AS integer)
+                OFFSET CAST(:offset AS bigint))) AS entry
+       ),
+     listed AS (
+         SELECT concat('[', string_agg(CAST(row_to_json(page) AS text), ','), ']') AS items,
+                ((array_agg(timestamp)))[count(*)] AS last_timestamp,
+                ((array_agg(history_id)))[count(*)] AS last_history_id
+         FROM page
+       )
+  SELECT total_count,
+         parts,
+         CASE
+           WHEN CAST(:after_timestamp AS timestamptz) IS NULL THEN CAST(:offset AS bigint)
+           ELSE (SELECT count(*)
+                 FROM task_history
+                 WHERE (CAST(:task_id AS uuid) IS NULL OR task_id = CAST(:task_id AS uuid))
+                   AND (CAST(:action_types AS varchar[]) IS NULL
+                     OR action_type = ANY(CAST(:action_types AS varchar[])))
+                   AND (CAST(:since AS timestamptz) IS NULL
+                     OR timestamp >= CAST(:since AS timestamptz))
+                   AND (CAST(:until AS timestamptz) IS NULL
+                     OR timestamp < CAST(:until AS timestamptz))
+                   AND (CAST(:word_1 AS text) IS NULL
+                     OR description || ' ' || COALESCE(task_title, '') ILIKE CAST(:word_1 AS text))
+                   AND (CAST(:word_2 AS text) IS NULL
+                     OR description || ' ' || COALESCE(task_title, '') ILIKE CAST(:word_2 AS text))
+                   AND (CAST(:word_3 AS text) IS NULL
+                     OR description || ' ' || COALESCE(task_title, '') ILIKE CAST(:word_3 AS text))
+                   AND (CAST(:more_words AS text[]) IS NULL
+                     OR description || ' ' || COALESCE(task_title, '') ILIKE ALL(CAST(:more_words AS text[])))
+                   AND (timestamp, history_id) >= (CAST(:after_timestamp AS timestamptz),
+                                                   CAST(:after_history_id AS uuid)))
+         END AS entries_before,
+         items,
+         last_timestamp,
+         last_history_id
+  FROM total, listed;
+
+
+-- tasks_as_csv
+-- Tasks as csv, line by line.
+SET LOCAL plan_cache_mode = force_custom_plan;
+SET LOCAL jit = off;
+SELECT concat_ws(',',
+                 COALESCE(CAST(id AS text), ''),
+                 COALESCE('"' || replace(CASE
+                                           WHEN "left"(title, 1) IN ('=',
+                                                                     '+',
+                                                                     '-',
+                                                                     '@',
+                                                                     chr(9),
+                                                                     chr(10),
+                                                                     chr(13),
+                                                                     '＝',
+                                                                     '＋',
+                                                                     '－',
+                                                                     '＠')
+                                             THEN '''' || title
+                                           ELSE title
+                                         END,
+                                         '"',
+                                         '""') || '"',
+                          ''),
+                 COALESCE('"' || replace(CASE
+                                           WHEN "left"(description, 1) IN ('=',
+                                                                           '+',
+                                                                           '-',
+                                                                           '@',
+                                                                           chr(9),
+                                                                           chr(10),
+                                                                           chr(13),
+                                                                           '＝',
+                                                                           '＋',
+                                                                           '－',
+                                                                           '＠')
+                                             THEN '''' || description
+                                           ELSE description
+                                         END,
+                                         '"',
+                                         '""') || '"',
+                          ''),
+                 COALESCE(CAST(is_completed AS text), ''),
+                 COALESCE(CAST(created_at AS text), ''),
+                 COALESCE(CAST(updated_at AS text), ''),
+                 COALESCE(CAST(completed_at AS text), '')) AS line
+FROM (SELECT id,
+             title,
+             description,
+             is_completed,
+             to_char(timezone('UTC', created_at), 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS created_at,
+             to_char(timezone('UTC', updated_at), 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS updated_at,
+             to_char(timezone('UTC', completed_at), 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS completed_at
+      FROM (SELECT *
+            FROM tasks
+            WHERE (CAST(:word_1 AS text) IS NULL
+                OR title || ' ' || COALESCE(description, '') ILIKE CAST(:word_1 AS text))
+              AND (CAST(:word_2 AS text) IS NULL
+                OR title || ' ' || COALESCE(description, '') ILIKE CAST(:word_2 AS text))
+              AND (CAST(:word_3 AS text) IS NULL
+                OR title || ' ' || COALESCE(description, '') ILIKE CAST(:word_3 AS text))
+              AND (CAST(:more_words AS text[]) IS NULL
+                OR title || ' ' || COALESCE(description, '') ILIKE ALL(CAST(:more_words AS text[])))
+              AND (CAST(:is_completed AS boolean) IS NULL
+                OR is_completed = CAST(:is_completed AS boolean))
+            ORDER BY is_completed, created_at DESC, id) AS found) AS item;
+
+
+-- tasks_as_ndjson
+-- Tasks as ndjson, line by line.
+SET LOCAL plan_cache_mode = force_custom_plan;
+SET LOCAL jit = off;
+SELECT CAST(row_to_json(item) AS text) AS line
+FROM (SELECT id,
+             title,
+             description,
+             is_completed,
+             to_char(timezone('UTC', created_at), 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS created_at,
+             to_char(timezone('UTC', updated_at), 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS updated_at,
+             to_char(timezone('UTC', completed_at), 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS completed_at
+      FROM (SELECT *
+            FROM tasks
+            WHERE (CAST(:word_1 AS text) IS NULL
+                OR title || ' ' || COALESCE(description, '') ILIKE CAST(:word_1 AS text))
+              AND (CAST(:word_2 AS text) IS NULL
+                OR title || ' ' || COALESCE(description, '') ILIKE CAST(:word_2 AS text))
+              AND (CAST(:word_3 AS text) IS NULL
+                OR title || ' ' || COALESCE(description, '') ILIKE CAST(:word_3 AS text))
+              AND (CAST(:more_words AS text[]) IS NULL
+                OR title || ' ' || COALESCE(description, '') ILIKE ALL(CAST(:more_words AS text[])))
+              AND (CAST(:is_completed AS boolean) IS NULL
+                OR is_completed = CAST(:is_completed AS boolean))
+            ORDER BY is_completed, created_at DESC, id) AS found) AS item;
 
 
 -- undo_entry

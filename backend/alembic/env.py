@@ -13,9 +13,11 @@ from sqlalchemy import Connection, NullPool, create_engine, text
 from sqlalchemy.exc import OperationalError
 
 import src.models  # noqa: F401  # Registers the tables with the metadata.
-from alembic import context
+from alembic import command, context
 from config import ConfigurationError, load_settings
 from src.database.base import Base
+from src.database.search_indexes import INDEXES as SEARCH_INDEXES
+from src.database.search_indexes import build_search_indexes
 from src.embedded_postgres.programs import EmbeddedPostgresError
 from src.embedded_postgres.provision import provided_database
 
@@ -107,7 +109,7 @@ def attempt(connection: Connection, plan: Plan, first: str) -> None:
             lock_tables(connection, first)
         return planned
 
-    context.configure(connection=connection, target_metadata=Base.metadata, fn=steps)
+    context.configure(connection=connection, target_metadata=Base.metadata, fn=steps, include_object=is_migrated)
     context.run_migrations()
 
 
@@ -130,6 +132,17 @@ def lock_tables(connection: Connection, first: str) -> None:
             raise
 
 
+def is_migrated(_object: Any, name: str | None, kind: str, *_: Any) -> bool:
+    """Tell whether the migrations own an object. The indexes for searches are not theirs."""
+    return kind != "index" or name not in SEARCH_INDEXES
+
+
+def is_upgrade_to_head() -> bool:
+    """Tell whether the command is an upgrade and the schema is now the latest."""
+    is_upgrade = context.config.cmd_opts is not None and context.config.cmd_opts.cmd[0] is command.upgrade
+    return is_upgrade and list(context.get_context().get_current_heads()) == context.script.get_heads()
+
+
 if context.is_offline_mode():
     context.configure(dialect_name="postgresql", target_metadata=Base.metadata, literal_binds=True)
     with context.begin_transaction():
@@ -147,3 +160,5 @@ else:
         except OperationalError as error:
             raise CommandError(f"The database cannot be used: {str(error.orig).strip()}") from error
         migrate(own, settings.start_timeout_s)
+        if is_upgrade_to_head():
+            build_search_indexes(settings)

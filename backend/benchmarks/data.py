@@ -12,6 +12,7 @@ from sqlalchemy import URL
 
 from benchmarks.load import TASK_ID
 from src.database.migrate import prepare_schema
+from src.database.search_indexes import build_search_indexes
 from src.embedded_postgres.server import EmbeddedPostgres
 from src.utils.timestamps import RFC3339_FORMAT
 from tests.support.databases import AS_REPLICA, execute, settings_for
@@ -85,6 +86,7 @@ def create_database(server: URL, name: str, make_schema: Callable[[URL], None]) 
 def service_schema(url: URL) -> None:
     """Create the schema of the service, and let no entry of `fill` be late for its counts."""
     prepare_schema(settings_for(url))
+    build_search_indexes(settings_for(url))
     execute(url, "SELECT setval('late_before', 1)")
     execute(url, "UPDATE counted SET entries_until = 'epoch'")
 

@@ -14,6 +14,7 @@ from config import parse_database_url
 from main import create_app
 from src.database.database import Database
 from src.database.migrate import prepare_schema
+from src.database.search_indexes import build_search_indexes
 from src.embedded_postgres.server import NOT_DURABLE, EmbeddedPostgres
 from tests.support.client import Api
 from tests.support.clusters import cluster_dir
@@ -49,6 +50,7 @@ def migrated_template(empty_database: Callable[..., URL]) -> str:
     """The name of a database with the schema, to clone: a clone takes a tenth of the time of a migration."""
     url = empty_database()
     prepare_schema(settings_for(url))
+    build_search_indexes(settings_for(url))
     assert url.database is not None
     return url.database
 

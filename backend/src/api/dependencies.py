@@ -1,8 +1,8 @@
 """Shared by the endpoints: the database, the check of the media type, and the documented failures."""
 
+from collections.abc import Iterable
 from typing import Annotated, Any
 from urllib.parse import quote, urlencode
-from uuid import UUID
 
 from fastapi import Depends, Request
 from fastapi.routing import APIRoute
@@ -18,6 +18,7 @@ from src.exceptions.errors import (
     NotJson,
     SchemaOutdated,
     TaskNotFound,
+    TooManyExports,
     TooManyLists,
 )
 from src.schemas.envelope import Failure
@@ -64,16 +65,17 @@ def operation_id(route: APIRoute) -> str:
 
 
 def link_to_next(
-    request: Request, cursor: TaskPosition | EntryPosition | None, **parameters: str | UUID | int | None
+    request: Request, cursor: TaskPosition | EntryPosition | None, limit: int, filters: Iterable[str]
 ) -> dict[str, str]:
-    """Return the `Link` header (RFC 8288) to the page at `cursor`, for a `request` with these `parameters`.
+    """Return the `Link` header (RFC 8288) to the page at `cursor`, with the `filters` that `request` has.
 
     The link is only a path: a URL would have to be built from the caller's Host header.
     """
     if cursor is None:
         return {}
-    given = {name: value for name, value in {**parameters, "cursor": cursor}.items() if value is not None}
-    return {"Link": f'<{quote(request.scope["path"])}?{urlencode(given)}>; rel="next"'}
+    given = [(name, value) for name in filters for value in request.query_params.getlist(name)]
+    query = urlencode([("limit", limit), *given, ("cursor", cursor)])
+    return {"Link": f'<{quote(request.scope["path"])}?{query}>; rel="next"'}
 
 
 def failure_of(status_code: int, description: str, sentence: str, **more: Any) -> Responses:
@@ -103,7 +105,13 @@ _NO_DATABASE = "The database did not answer in time, or has another schema than 
 UNAVAILABLE = failure_of(503, f"{_NO_DATABASE}.", DatabaseUnavailable.message, headers=_RETRY_AFTER)
 NOT_READY = failure_of(503, f"{_NO_DATABASE}.", SchemaOutdated.message, headers=_RETRY_AFTER)
 LIST_UNAVAILABLE = failure_of(
-    503, f"{_NO_DATABASE}; or too many whole lists are still being read.", TooManyLists.message, headers=_RETRY_AFTER
+    503,
+    f"{_NO_DATABASE}; or too many whole lists or exports are still being read.",
+    TooManyLists.message,
+    headers=_RETRY_AFTER,
+)
+EXPORT_UNAVAILABLE = failure_of(
+    503, f"{_NO_DATABASE}; or too many exports are still being read.", TooManyExports.message, headers=_RETRY_AFTER
 )
 
 # The failures of every operation that reads or writes tasks.

@@ -137,9 +137,10 @@ class BodyLimit:
 
 
 class HeadAsGet:
-    """Answers HEAD wherever GET is answered, with the same headers (RFC 9110, 9.3.2). The server drops the body.
+    """Answers HEAD wherever GET is answered, with the same headers (RFC 9110, 9.3.2), and drops the body.
 
-    Starlette's routes do so themselves, and FastAPI's do not. Delete this once they do.
+    After the headers, the caller seems to have left, so an export ends there. Starlette's routes answer HEAD
+    themselves, and FastAPI's do not. Delete this once they do.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -151,8 +152,20 @@ class HeadAsGet:
             return
         # A copy: the server reads the method in its own scope to know that it sends no body.
         as_get = {**scope, "method": "GET"}
+        is_answered = False
+
+        async def receive_until_answered() -> Message:
+            return {"type": "http.disconnect"} if is_answered else await receive()
+
+        async def send_headers(message: Message) -> None:
+            nonlocal is_answered
+            if message["type"] == "http.response.start":
+                await send(message)
+                await send({"type": "http.response.body"})
+                is_answered = True
+
         try:
-            await self.app(as_get, receive, send)
+            await self.app(as_get, receive_until_answered, send_headers)
         finally:
             scope["route"] = as_get.get("route")
 

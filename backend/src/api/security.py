@@ -107,7 +107,9 @@ _FOR_PAGES = [(b"content-security-policy", _PAGE_POLICY)]
 _JSON = b"application/json"
 # By media type.
 _FOR_TYPES = {
-    _JSON: _FOR_EVERYTHING + _FOR_JSON + _NOT_STORED,
+    **dict.fromkeys(
+        (_JSON, b"text/csv; charset=utf-8", b"application/x-ndjson"), _FOR_EVERYTHING + _FOR_JSON + _NOT_STORED
+    ),
     b"text/html; charset=utf-8": _FOR_EVERYTHING + _FOR_PAGES,
 }
 _FOR_CACHED_JSON = _FOR_EVERYTHING + _FOR_JSON

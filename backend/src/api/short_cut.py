@@ -9,11 +9,12 @@ Delete this, and `ShortCut` in startup.py, once FastAPI's overhead no longer mat
 
 import inspect
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, get_args, get_origin
 
 from fastapi import Request, Response
 from fastapi._compat import ModelField
 from fastapi.routing import APIRoute
+from starlette.datastructures import QueryParams
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.routing import BaseRoute
@@ -83,7 +84,7 @@ async def _arguments(route: APIRoute, request: Request, in_path: str | None) -> 
     given: list[tuple[ModelField, Any]] = [(field, in_path) for field in of.path_params]
     if request.scope["query_string"]:
         query = request.query_params
-        given += [(field, query[field.alias]) for field in of.query_params if field.alias in query]
+        given += [(field, _value(field, query)) for field in of.query_params if field.alias in query]
     if route.body_field is not None:
         body = await request.body()
         if not body or request.headers.get("content-type") != "application/json":
@@ -102,6 +103,13 @@ async def _arguments(route: APIRoute, request: Request, in_path: str | None) -> 
     if of.request_param_name is not None:
         arguments[of.request_param_name] = request
     return arguments
+
+
+def _value(field: ModelField, query: QueryParams) -> str | list[str]:
+    """Return the value of a parameter, or all its values if it may have several."""
+    annotation = field.field_info.annotation
+    is_list = any(get_origin(option) is list for option in (annotation, *get_args(annotation)))
+    return query.getlist(field.alias) if is_list else query[field.alias]
 
 
 def _pattern(route: APIRoute) -> list[str | None]:

@@ -18,6 +18,7 @@ from src.api.security import ApiKeys, TrustedHosts
 from src.api.short_cut import ShortCut
 from src.database.database import Database
 from src.database.migrate import check_replica, prepare_schema
+from src.database.search_indexes import build_search_indexes_in_background
 from src.embedded_postgres.programs import EmbeddedPostgresError
 from src.embedded_postgres.provision import provided_database
 from src.observability.traces import configure_traces
@@ -71,6 +72,8 @@ def started(app: FastAPI, settings: Settings) -> Iterator[None]:
             ready, data = stack.enter_context(provided_database(settings))
             prepare_schema(ready)
             check_replica(ready)
+        if ready.auto_migrate:
+            build_search_indexes_in_background(ready)
         if settings.database_url is None:
             log.info("The data is in %s", data)
         database = stack.enter_context(closing(Database(ready)))
@@ -102,7 +105,15 @@ def _middleware(settings: Settings) -> list[Middleware]:
                 "X-Request-ID",
             ],
             allow_credentials=True,
-            expose_headers=["ETag", "History-ID", "Idempotency-Replayed", "Link", "Retry-After", "X-Request-ID"],
+            expose_headers=[
+                "Content-Disposition",
+                "ETag",
+                "History-ID",
+                "Idempotency-Replayed",
+                "Link",
+                "Retry-After",
+                "X-Request-ID",
+            ],
         ),
         Middleware(UnexpectedErrors),
         *([] if ANY_HOST in settings.trusted_hosts else [Middleware(TrustedHosts, hosts=settings.trusted_hosts)]),

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Mapping
 from typing import Any, NamedTuple
 
 import psycopg2
@@ -13,14 +13,16 @@ from src.database.connection import Connection, Rows
 from src.database.faults import reason_of
 from src.database.pool import Pool
 from src.database.retry import Retry
-from src.database.statement import Change, LongStatement, Statement
+from src.database.statement import ROWS_AT_A_TIME, Change, LongStatement, Statement
 from src.database.task_locks import TaskLocks
-from src.exceptions.errors import TooManyLists
+from src.exceptions.errors import DatabaseUnavailable, TooManyExports, TooManyLists
 from src.observability.log import PacedWarnings
 from src.observability.traces import statement_span
 from src.utils.json_text import JsonFile, NoSpace, Space
 
 log = logging.getLogger(__name__)
+
+_FETCH = f"FETCH {ROWS_AT_A_TIME} FROM items"
 
 # In a fifth of a second, a busy service makes some hundred changes.
 _MAINTENANCE_PAUSE_S = 0.2
@@ -55,8 +57,10 @@ class Database:
         self._primary = primary
         self.pool = Pool(settings, "primary" if primary is None else "replica")
         self.warnings = PacedWarnings(log)
-        undos = max(1, settings.database_pool_size // 4)
-        self.task_locks = TaskLocks(settings.statement_timeout_s, self.warnings, undos)
+        # Undos and streams may hold connections for long, so each may have a quarter of them.
+        quarter = max(1, settings.database_pool_size // 4)
+        self.task_locks = TaskLocks(settings.statement_timeout_s, self.warnings, undos=quarter)
+        self._streams = asyncio.Semaphore(quarter)
         self._repeat_budget_s = settings.repeat_budget_s
         self._debug = settings.debug
         # The server cancels a statement, or its wait for a lock, after this time. The limit travels in
@@ -100,24 +104,52 @@ class Database:
             raise violation
         return Outcome(row, is_replay=False)
 
-    async def collect(self, statement: LongStatement) -> JsonFile:
+    async def collect(self, statement: LongStatement, parameters: Mapping[str, Any] | None = None) -> JsonFile:
         """Return the JSON values that `statement` selects, as one array.
 
         They all come from one snapshot, and all have arrived before the caller sees the first. So a
         failure leaves no half of an array, and a slow caller holds no connection. A long array costs
-        one more round trip for each `rows_at_a_time`. Raises `TooManyLists` if there is no space for it.
+        one more round trip for each `ROWS_AT_A_TIME`. Raises `TooManyLists` if there is no space for it.
         """
         retry = self._retry(statement)
         while True:
             try:
                 with statement_span(statement.sql):
                     async with self.pool.lease() as connection:
-                        return await self._collect(connection, statement)
+                        return await self._collect(connection, statement, parameters or {})
             except NoSpace as error:
                 self.warnings.warn(f"There is no space for a list: {error}")
                 raise TooManyLists from error
             except (psycopg2.Error, TimeoutError) as failure:
                 await retry.after(failure)
+
+    async def stream(self, statement: Statement, parameters: Mapping[str, Any]) -> AsyncGenerator[Rows]:
+        """Yield the rows of `statement`, up to `ROWS_AT_A_TIME` of them at a time, from one snapshot.
+
+        This holds a connection until the caller has taken all rows or closed the generator, so only a few
+        streams run at a time. Before the first rows it raises as the other methods do, and `TooManyExports`.
+        Afterwards it cannot start over: any failure is a `DatabaseUnavailable`.
+        """
+        if self._streams.locked():
+            raise TooManyExports
+        async with self._streams:
+            retry = self._retry(statement)
+            is_begun = False
+            while True:
+                try:
+                    async with self.pool.lease() as connection:
+                        rows = await connection.run(self._first_rows(statement), parameters)
+                        while rows:
+                            is_begun = True
+                            yield rows
+                            rows = await connection.run(_FETCH)
+                        await connection.run("COMMIT")
+                        return
+                except (psycopg2.Error, TimeoutError) as failure:
+                    if is_begun:
+                        self.warnings.warn(f"An export was cut off: {reason_of(failure)}")
+                        raise DatabaseUnavailable from failure
+                    await retry.after(failure)
 
     def maintain(self, statement: Statement) -> None:
         """Run `statement` on the primary in the background, but not again until a moment after it has ended.
@@ -144,6 +176,11 @@ class Database:
             except (psycopg2.Error, TimeoutError) as failure:
                 await retry.after(failure)
 
+    def _first_rows(self, statement: Statement) -> str:
+        """Return the SQL that opens a transaction, and a cursor in it, and fetches the first rows."""
+        cursor = f"DECLARE items NO SCROLL CURSOR FOR {statement.sql}"
+        return f"BEGIN READ ONLY; {self._limit}{statement.prefix}{cursor}; {_FETCH}"
+
     def _retry(self, statement: Statement, budget_s: float | None = None) -> Retry:
         if self._debug:
             log.info("%s", statement.sql)
@@ -158,18 +195,18 @@ class Database:
             await asyncio.sleep(_FAILED_MAINTENANCE_PAUSE_S)
         await asyncio.sleep(_MAINTENANCE_PAUSE_S)
 
-    async def _collect(self, connection: Connection, statement: LongStatement) -> JsonFile:
+    async def _collect(
+        self, connection: Connection, statement: LongStatement, parameters: Mapping[str, Any]
+    ) -> JsonFile:
         array = JsonFile(self._space)
         try:
-            rows = await connection.execute(statement.beginning, {}, self._limit)
-            if len(rows) == statement.rows_at_a_time:
+            rows = await connection.execute(statement.beginning, parameters, self._limit)
+            if len(rows) == ROWS_AT_A_TIME:
                 # There may be more. Start over, in a transaction that lasts.
-                fetch = f"FETCH {statement.rows_at_a_time} FROM items"
-                cursor = f"DECLARE items NO SCROLL CURSOR FOR {statement.sql}"
-                rows = await connection.run(f"BEGIN READ ONLY; {self._limit}{cursor}; {fetch}")
-                while len(rows) == statement.rows_at_a_time:
+                rows = await connection.run(self._first_rows(statement), parameters)
+                while len(rows) == ROWS_AT_A_TIME:
                     array.extend(row.json for row in rows)
-                    rows = await connection.run(fetch)
+                    rows = await connection.run(_FETCH)
                 await connection.run("COMMIT")
             array.extend(row.json for row in rows)
             array.end()

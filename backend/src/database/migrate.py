@@ -39,7 +39,7 @@ def prepare_schema(settings: Settings) -> None:
     Raises `ConfigurationError` when the database cannot be used, when its schema is outdated and
     AUTO_MIGRATE is off, when its schema is newer than this code, and when a guard is off.
     """
-    engine = _engine(settings.require_database_url(), settings)
+    engine = engine_for(settings)
     deadline = time.monotonic() + settings.start_timeout_s
     next_report = 0.0
     while True:
@@ -65,7 +65,7 @@ def check_replica(settings: Settings) -> None:
     if settings.database_read_url is None:
         return
     try:
-        with _engine(settings.database_read_url, settings).connect() as connection:
+        with engine_for(settings, settings.database_read_url).connect() as connection:
             current = MigrationContext.configure(connection).get_current_revision()
     except DBAPIError as error:
         log.warning("The replica of DATABASE_READ_URL cannot be used: %s", _reason(error))
@@ -94,8 +94,13 @@ async def require_current_schema(database: Database) -> None:
         raise SchemaOutdated
 
 
-def _engine(url: URL, settings: Settings) -> Engine:
-    return create_engine(url, poolclass=NullPool, connect_args={"connect_timeout": settings.connect_timeout_s})
+def engine_for(settings: Settings, url: URL | None = None) -> Engine:
+    """Return an engine without a pool, for `url` or the DATABASE_URL. Its connections block their thread."""
+    return create_engine(
+        url or settings.require_database_url(),
+        poolclass=NullPool,
+        connect_args={"connect_timeout": settings.connect_timeout_s},
+    )
 
 
 def _reason(error: DBAPIError) -> str:

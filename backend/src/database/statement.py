@@ -22,9 +22,15 @@ psycopg2.extras.register_uuid()  # type: ignore[no-untyped-call]
 PLAN_FOR_ANY_PARAMETERS = (
     "SET LOCAL plan_cache_mode = force_generic_plan; SET LOCAL jit = off; SET LOCAL enable_seqscan = off; "
 )
+# A prefix that has PostgreSQL plan a statement for the values of its parameters. Conditions whose parameter is null
+# then cost nothing, and a rare word is found by an index.
+PLAN_FOR_THESE_PARAMETERS = "SET LOCAL plan_cache_mode = force_custom_plan; SET LOCAL jit = off; "
 # A prefix that fails on a replica, with the error that leads to another connection. A plain read would succeed on
 # a server that has just become one, and miss what the new primary has committed.
 REQUIRE_PRIMARY = "SELECT pg_current_xact_id(); "
+
+# How many rows of a long list or an export are in memory at a time.
+ROWS_AT_A_TIME = 500
 
 # Every statement that has been defined; statements.sql shows them all.
 STATEMENTS: list["Statement"] = []
@@ -77,16 +83,17 @@ class Statement:
 
 
 class LongStatement(Statement):
-    """A SELECT without parameters that may return more rows than memory should hold at once.
+    """A SELECT that may return more rows than memory should hold at once.
 
-    `beginning` selects the first `rows_at_a_time`.
+    `beginning` selects the first `ROWS_AT_A_TIME`.
     """
 
-    def __init__(self, name: str, purpose: str, definition: Select[Any], rows_at_a_time: int) -> None:
-        super().__init__(name, purpose, definition)
-        self.rows_at_a_time = rows_at_a_time
-        first_rows = definition.limit(literal_column(str(rows_at_a_time)))
-        self.beginning = Statement(f"{name}_beginning", f"The first rows of {name}, usually all.", first_rows)
+    def __init__(self, name: str, purpose: str, definition: Select[Any], *, prefix: str = "") -> None:
+        super().__init__(name, purpose, definition, prefix=prefix)
+        first_rows = definition.limit(literal_column(str(ROWS_AT_A_TIME)))
+        self.beginning = Statement(
+            f"{name}_beginning", f"The first rows of {name}, usually all.", first_rows, prefix=prefix
+        )
 
 
 class Change(NamedTuple):

@@ -71,6 +71,12 @@ class TooManyLists(ServiceError):
     message = "Too many long lists are being read at the moment; please try again, or ask for pages with limit"
 
 
+class TooManyExports(ServiceError):
+    """Exports that callers have not finished reading hold all the connections that exports may have."""
+
+    message = "Too many exports are being read at the moment; please try again"
+
+
 class NotJson(ServiceError):
     """The request body is not declared as JSON."""
 

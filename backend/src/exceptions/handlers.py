@@ -20,6 +20,7 @@ from src.exceptions.errors import (
     SchemaOutdated,
     ServiceError,
     TaskNotFound,
+    TooManyExports,
     TooManyLists,
     UndoConflict,
 )
@@ -36,6 +37,7 @@ _STATUS_CODES: dict[type[ServiceError], int] = {
     KeyReused: 422,
     DatabaseUnavailable: 503,
     TooManyLists: 503,
+    TooManyExports: 503,
     SchemaOutdated: 503,
 }
 

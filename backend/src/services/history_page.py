@@ -28,9 +28,8 @@ _FILTERS: dict[tuple[str, ...], str] = {
     ("task_id", "action_type"): " of one task and one action",
 }
 
-_LIMIT, _OFFSET = "CAST(:limit AS integer)", "CAST(:offset AS bigint)"
-_CURSOR = "(CAST(:after_timestamp AS timestamptz), CAST(:after_history_id AS uuid))"
-_DAY_OF_CURSOR = "CAST(timezone('UTC', CAST(:after_timestamp AS timestamptz)) AS date)"
+LIMIT, OFFSET = "CAST(:limit AS integer)", "CAST(:offset AS bigint)"
+CURSOR = "(CAST(:after_timestamp AS timestamptz), CAST(:after_history_id AS uuid))"
 
 # All text below is made of the constants above, so no caller's input gets into it.
 # ruff: noqa: S608
@@ -38,12 +37,12 @@ _DAY_OF_CURSOR = "CAST(timezone('UTC', CAST(:after_timestamp AS timestamptz)) AS
 
 def _page(filters: tuple[str, ...]) -> Statement:
     """The page at `offset`."""
-    return _statement(
+    return history_statement(
         _name("history_page", filters),
         f"A page of the history{_FILTERS[filters]}.",
         total_count=_total(filters),
-        entries=f"{_entries(filters)} LIMIT {_LIMIT} OFFSET {_OFFSET}",
-        entries_before=_OFFSET,
+        entries=f"{_entries(filters)} LIMIT {LIMIT} OFFSET {OFFSET}",
+        entries_before=OFFSET,
     )
 
 
@@ -59,48 +58,62 @@ def _deep_page(filters: tuple[str, ...]) -> Statement:
         day_of_offset AS (
             SELECT timezone('UTC', CAST(day + 1 AS timestamp)) AS ends, newer
             FROM running_total
-            WHERE {_OFFSET} >= newer AND {_OFFSET} < newer + count
+            WHERE {OFFSET} >= newer AND {OFFSET} < newer + count
         ),
     """
-    return _statement(
+    return history_statement(
         _name("deep_history_page", filters),
         f"A page of the history{_FILTERS[filters]}, far from the newest entry.",
         before=day_of_offset,
         total_count=_total(filters),
         entries=f"{_entries(filters, 'timestamp < (SELECT ends FROM day_of_offset)')}"
-        f" LIMIT {_LIMIT} OFFSET {_OFFSET} - (SELECT newer FROM day_of_offset)",
-        entries_before=_OFFSET,
+        f" LIMIT {LIMIT} OFFSET {OFFSET} - (SELECT newer FROM day_of_offset)",
+        entries_before=OFFSET,
     )
 
 
 def _next_page(filters: tuple[str, ...]) -> Statement:
     """The page after a cursor: the position of an entry, which need not exist any more."""
-    until_cursor = [*_conditions(filters), f"(timestamp, history_id) >= {_CURSOR}"]
+    until_cursor = [*_conditions(filters), f"(timestamp, history_id) >= {CURSOR}"]
     if "task_id" in filters:
         entries_before = f"(SELECT count(*) FROM task_history WHERE {' AND '.join(until_cursor)})"
     else:
-        entries_before = f"""
-            (
-                SELECT CAST(coalesce(sum(count), 0) AS bigint)
-                FROM ({count_by_day(_kinds(filters))}) part
-                WHERE day > {_DAY_OF_CURSOR}
-            ) + (
-                SELECT count(*) FROM task_history
-                WHERE {" AND ".join(until_cursor)}
-                    AND timestamp < timezone('UTC', CAST({_DAY_OF_CURSOR} + 1 AS timestamp))
-            )
-        """
-    return _statement(
+        entries_before = count_since("CAST(:after_timestamp AS timestamptz)", _kinds(filters), *until_cursor)
+    return history_statement(
         _name("next_history_page", filters),
         f"A page of the history{_FILTERS[filters]}, after a cursor.",
         total_count=_total(filters),
-        entries=f"{_entries(filters, f'(timestamp, history_id) < {_CURSOR}')} LIMIT {_LIMIT}",
+        entries=f"{_entries(filters, f'(timestamp, history_id) < {CURSOR}')} LIMIT {LIMIT}",
         entries_before=entries_before,
     )
 
 
-def _statement(
-    name: str, purpose: str, *, total_count: str, entries: str, entries_before: str, before: str = ""
+def count_since(moment: str, kinds: str, *conditions: str) -> str:
+    """Return the number of the entries of `kinds` since a `moment`: those of later days, and of its day by row.
+
+    Of its UTC day, those count that meet the `conditions`.
+    """
+    day = f"CAST(timezone('UTC', {moment}) AS date)"
+    return f"""
+        (
+            (SELECT CAST(coalesce(sum(count), 0) AS bigint) FROM ({count_by_day(kinds)}) part WHERE day > {day})
+            + (
+                SELECT count(*) FROM task_history
+                WHERE {" AND ".join(conditions)} AND timestamp < timezone('UTC', CAST({day} + 1 AS timestamp))
+            )
+        )
+    """
+
+
+def history_statement(
+    name: str,
+    purpose: str,
+    *,
+    total_count: str,
+    entries: str,
+    entries_before: str,
+    before: str = "",
+    prefix: str = PLAN_FOR_ANY_PARAMETERS,
 ) -> Statement:
     """Return the statement for a page of `entries`.
 
@@ -120,7 +133,7 @@ def _statement(
         SELECT total_count, parts, {entries_before} AS entries_before, items, last_timestamp, last_history_id
         FROM total, listed
     """
-    return Statement(name, purpose, text(statement), prefix=PLAN_FOR_ANY_PARAMETERS)
+    return Statement(name, purpose, text(statement), prefix=prefix)
 
 
 def _entries(filters: tuple[str, ...], *conditions: str) -> str:

@@ -1,5 +1,6 @@
 """The audit log: writing it, reading it, and the counts of the dashboard."""
 
+from collections.abc import AsyncGenerator, Collection, Mapping
 from datetime import UTC, datetime, time, timedelta
 from typing import Any
 from uuid import UUID
@@ -13,8 +14,11 @@ from src.exceptions.errors import EntryNotFound
 from src.models import ActionType, TaskHistory
 from src.schemas.history import Pagination
 from src.schemas.stats import WeeklyStats
+from src.services.conditions import word_parameters
 from src.services.counting import WEEKLY_COUNTS, fold_many
+from src.services.exports import HISTORY_EXPORTS, ExportFormat, exported
 from src.services.history_page import page_of_history
+from src.services.history_search import PERIOD, PERIOD_OF_ACTIONS, SEARCH
 from src.utils.cursors import EntryPosition, Page
 from src.utils.derived_ids import id_of_undo
 from src.utils.json_text import JsonText, json_object
@@ -81,20 +85,30 @@ class HistoryService:
         limit: int = 10,
         offset: int | None = None,
         task_id: UUID | None = None,
-        action_type: ActionType | None = None,
+        action_type: ActionType | Collection[ActionType] | None = None,
         after: EntryPosition | None = None,
+        *,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        query: str | None = None,
     ) -> Page:
         """Return a page of the log, newest first, as the JSON of `PaginatedHistory`.
 
         `page` counts from 1 and wins over `offset`; the default is the first page. A position to go on
-        `after` wins over both.
+        `after` wins over both. The entries are those of one task, of some actions, from the aware time `since`
+        until before `until`, and with all words of `query` in their title or description, as far as given.
         """
         offset = offset or 0 if page is None else (page - 1) * limit
-        filters = {"task_id": task_id, "action_type": action_type}
-        given = tuple(name for name, value in filters.items() if value is not None)
-        position = {"after_timestamp": after.timestamp, "after_history_id": after.history_id} if after else {}
-        parameters = {"limit": limit, "offset": offset, **filters, **position}
-        [found] = await self._database.run(page_of_history(given, offset, after), parameters)
+        filters = _filters(task_id, action_type, since, until, query)
+        after_timestamp, after_history_id = after or (None, None)
+        parameters = {
+            **filters,
+            "limit": limit,
+            "offset": offset,
+            "after_timestamp": after_timestamp,
+            "after_history_id": after_history_id,
+        }
+        [found] = await self._database.run(_statement_for(filters, offset, after), parameters)
         fold_many(self._database, found.parts)
         pagination = Pagination.of(total_count=found.total_count, offset=found.entries_before, limit=limit)
         is_last = not pagination.has_next or found.last_history_id is None
@@ -102,6 +116,20 @@ class HistoryService:
             json_object(items=found.items, pagination=pagination.model_dump_json()),
             None if is_last else EntryPosition(found.last_timestamp, found.last_history_id),
         )
+
+    def export_history(
+        self,
+        export_format: ExportFormat,
+        task_id: UUID | None = None,
+        action_type: ActionType | Collection[ActionType] | None = None,
+        *,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        query: str | None = None,
+    ) -> AsyncGenerator[bytes]:
+        """Return the text of all entries that match, newest first, as `exported` does."""
+        filters = _filters(task_id, action_type, since, until, query)
+        return exported(self._database, HISTORY_EXPORTS[export_format], filters)
 
     async def get_entry(self, history_id: UUID) -> JsonText:
         """Return an entry as the JSON of `HistoryEntry`. Raises `EntryNotFound`."""
@@ -129,3 +157,33 @@ class HistoryService:
             week_end=start + timedelta(weeks=1, seconds=-1),
         )
         return JsonText(stats.model_dump_json())
+
+
+def _filters(
+    task_id: UUID | None,
+    action_type: ActionType | Collection[ActionType] | None,
+    since: datetime | None,
+    until: datetime | None,
+    query: str | None,
+) -> dict[str, Any]:
+    actions = [action_type] if isinstance(action_type, ActionType) else sorted(set(action_type or ()))
+    return {
+        "task_id": task_id,
+        "action_type": actions[0] if len(actions) == 1 else None,
+        "action_types": actions or None,
+        "since": since,
+        "until": until,
+        **word_parameters(query),
+    }
+
+
+def _statement_for(filters: Mapping[str, Any], offset: int, after: EntryPosition | None) -> Statement:
+    """Return the statement for a page. For what is asked most often, that is one whose plan is kept."""
+    is_of_period = filters["since"] is not None or filters["until"] is not None
+    has_words = filters["word_1"] is not None
+    has_actions, has_several = filters["action_types"] is not None, len(filters["action_types"] or ()) > 1
+    if has_words or (filters["task_id"] is not None and (is_of_period or has_several)):
+        return SEARCH
+    if is_of_period or has_several:
+        return PERIOD_OF_ACTIONS if has_actions else PERIOD
+    return page_of_history(tuple(name for name in ("task_id", "action_type") if filters[name]), offset, after)

@@ -1,10 +1,19 @@
 """The statements for the list of tasks: incomplete tasks first, then newest first, then by id."""
 
-from sqlalchemy import ColumnElement, select, text
+from typing import Any
+
+from sqlalchemy import ColumnElement, TextClause, select, text
 
 from src.database.json_rows import json_rows, wire_columns
-from src.database.statement import PLAN_FOR_ANY_PARAMETERS, LongStatement, Statement
+from src.database.search_indexes import TASK_TEXT
+from src.database.statement import (
+    PLAN_FOR_ANY_PARAMETERS,
+    PLAN_FOR_THESE_PARAMETERS,
+    LongStatement,
+    Statement,
+)
 from src.models import Task
+from src.services.conditions import holds_words, if_given, word_parameters
 from src.utils.cursors import TaskPosition
 
 # The text below is made of constants, so no caller's input gets into it.
@@ -12,25 +21,26 @@ from src.utils.cursors import TaskPosition
 
 _tasks = Task.__table__.c
 
-# How many tasks of the whole list are in memory at a time.
-_ROWS_AT_A_TIME = 500
-
 _LIMIT = "CAST(:limit AS integer)"
 # The conditions on the tasks of a page. Each is one range of the index, which an OR would not be.
 _INCOMPLETE, _COMPLETE = "NOT is_completed", "is_completed"
-_ONE_KIND = "is_completed = CAST(:is_completed AS boolean)"
+_ONE_KIND = "is_completed = CAST(:kind AS boolean)"
 _AFTER_CURSOR = (
     "created_at <= CAST(:after_created_at AS timestamptz)"
     " AND (created_at < CAST(:after_created_at AS timestamptz) OR id > CAST(:after_id AS uuid))"
 )
+_CURSOR_IS_COMPLETED = "CAST(:after_is_completed AS boolean)"
+_NO_CURSOR = f"{_CURSOR_IS_COMPLETED} IS NULL"
+# The condition on the tasks of a search.
+FOUND = f"{holds_words(TASK_TEXT)} AND {if_given('is_completed', 'boolean', 'is_completed = {}')}"
 
 
-def _list(name: str, purpose: str, *criteria: ColumnElement[bool]) -> LongStatement:
+def _list(name: str, purpose: str, *criteria: ColumnElement[bool] | TextClause, prefix: str = "") -> LongStatement:
     tasks = select(Task.__table__).where(*criteria).order_by(_tasks.is_completed, _tasks.created_at.desc(), _tasks.id)
-    return LongStatement(name, purpose, json_rows(tasks.subquery("task")), _ROWS_AT_A_TIME)
+    return LongStatement(name, purpose, json_rows(tasks.subquery("task")), prefix=prefix)
 
 
-def _page(name: str, purpose: str, *ranges: str) -> Statement:
+def _page(name: str, purpose: str, *ranges: str, prefix: str = PLAN_FOR_ANY_PARAMETERS) -> Statement:
     """Return the statement for a page of the tasks in `ranges` of the index.
 
     It returns one row: the first `limit` `tasks` as a JSON array, whether there are more (`has_next`),
@@ -62,7 +72,7 @@ def _page(name: str, purpose: str, *ranges: str) -> Statement:
             id[{_LIMIT}] AS id
         FROM page
     """
-    return Statement(name, purpose, text(statement), prefix=PLAN_FOR_ANY_PARAMETERS)
+    return Statement(name, purpose, text(statement), prefix=prefix)
 
 
 ALL_TASKS = _list("all_tasks", "Every task.")
@@ -85,12 +95,28 @@ NEXT_PAGE_OF_KIND = _page(
     f"{_ONE_KIND} AND {_AFTER_CURSOR}",
 )
 
+FOUND_TASKS = _list("found_tasks", "Every task that a search finds.", text(FOUND), prefix=PLAN_FOR_THESE_PARAMETERS)
+PAGE_OF_FOUND_TASKS = _page(
+    "page_of_found_tasks",
+    "A page of the tasks that a search finds.",
+    f"{_INCOMPLETE} AND {FOUND} AND ({_NO_CURSOR} OR NOT {_CURSOR_IS_COMPLETED} AND {_AFTER_CURSOR})",
+    f"{_COMPLETE} AND {FOUND} AND ({_NO_CURSOR} OR NOT {_CURSOR_IS_COMPLETED} OR {_AFTER_CURSOR})",
+    prefix=PLAN_FOR_THESE_PARAMETERS,
+)
 
-def page_of_tasks(after: TaskPosition | None, is_completed: bool | None) -> Statement | None:
+
+def found_parameters(is_completed: bool | None, query: str | None) -> dict[str, Any]:
+    """Return the parameters of the condition `FOUND`."""
+    return {"is_completed": is_completed, **word_parameters(query)}
+
+
+def page_of_tasks(after: TaskPosition | None, is_completed: bool | None, query: str | None) -> Statement | None:
     """Return the statement for the page `after` a position, of one kind or of all tasks; None if it is empty.
 
-    Its parameters are `limit` and, as the page needs them, `is_completed`, `after_created_at` and `after_id`.
+    Its parameters are `limit` and those of `page_parameters`.
     """
+    if query is not None:
+        return PAGE_OF_FOUND_TASKS
     if after is None:
         return FIRST_PAGE if is_completed is None else FIRST_PAGE_OF_KIND
     if is_completed is None:
@@ -99,3 +125,15 @@ def page_of_tasks(after: TaskPosition | None, is_completed: bool | None) -> Stat
         return NEXT_PAGE_OF_KIND
     # Incomplete tasks come first, so none can follow a complete one.
     return FIRST_PAGE_OF_KIND if is_completed else None
+
+
+def page_parameters(after: TaskPosition | None, is_completed: bool | None, query: str | None) -> dict[str, Any]:
+    """Return the parameters of `page_of_tasks`; a statement takes those that it has."""
+    after_is_completed, after_created_at, after_id = after or (None, None, None)
+    return {
+        **found_parameters(is_completed, query),
+        "kind": after_is_completed if is_completed is None else is_completed,
+        "after_is_completed": after_is_completed,
+        "after_created_at": after_created_at,
+        "after_id": after_id,
+    }

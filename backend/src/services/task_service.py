@@ -1,9 +1,9 @@
 """The rules for tasks. The statements are in task_changes.py, undo.py and task_list.py."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Mapping
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from uuid import UUID
 
 from src.database.database import Database
@@ -17,8 +17,17 @@ from src.exceptions.errors import (
     UndoConflict,
 )
 from src.models import ActionType
+from src.services.exports import TASK_EXPORTS, ExportFormat, exported
 from src.services.task_changes import COMPLETE, CREATE, CREATE_ONCE, DELETE, GET, REOPEN, UPDATE
-from src.services.task_list import ALL_TASKS, COMPLETE_TASKS, INCOMPLETE_TASKS, page_of_tasks
+from src.services.task_list import (
+    ALL_TASKS,
+    COMPLETE_TASKS,
+    FOUND_TASKS,
+    INCOMPLETE_TASKS,
+    found_parameters,
+    page_of_tasks,
+    page_parameters,
+)
 from src.services.undo import OPPOSITES, UNDO
 from src.utils.cursors import Page, TaskPosition
 from src.utils.derived_ids import id_of_entry, id_of_task, id_of_undo
@@ -88,28 +97,37 @@ class TaskService:
             raise KeyReused
         return task
 
-    async def get_all_tasks(self, is_completed: bool | None = None) -> JsonFile:
-        """Return every task, or every complete or incomplete one: incomplete first, then newest first, then by id."""
+    async def get_all_tasks(self, is_completed: bool | None = None, query: str | None = None) -> JsonFile:
+        """Return every task, or every complete or incomplete one: incomplete first, then newest first, then by id.
+
+        With a `query`, these are the tasks with all its words in their title or description.
+        """
+        if query is not None:
+            return await self._database.collect(FOUND_TASKS, found_parameters(is_completed, query))
         lists = {None: ALL_TASKS, False: INCOMPLETE_TASKS, True: COMPLETE_TASKS}
         return await self._database.collect(lists[is_completed])
 
     async def get_tasks_paginated(
-        self, limit: int, after: TaskPosition | None = None, is_completed: bool | None = None
+        self,
+        limit: int,
+        after: TaskPosition | None = None,
+        is_completed: bool | None = None,
+        query: str | None = None,
     ) -> Page:
-        """Return the first `limit` tasks of that list, or the first that follow the position `after`."""
-        statement = page_of_tasks(after, is_completed)
+        """Return the first `limit` tasks of such a list, or the first that follow the position `after`."""
+        statement = page_of_tasks(after, is_completed, query)
         if statement is None:
             return Page(JsonText("[]"), None)
-        parameters: dict[str, Any] = {"limit": limit, "is_completed": is_completed}
-        if after is not None:
-            parameters |= {
-                "is_completed": after.is_completed if is_completed is None else is_completed,
-                "after_created_at": after.created_at,
-                "after_id": after.id,
-            }
-        [page] = await self._database.run(statement, parameters)
+        parameters = page_parameters(after, is_completed, query)
+        [page] = await self._database.run(statement, {"limit": limit, **parameters})
         last = TaskPosition(page.is_completed, page.created_at, page.id) if page.has_next else None
         return Page(JsonText(page.tasks), last)
+
+    def export_tasks(
+        self, export_format: ExportFormat, is_completed: bool | None = None, query: str | None = None
+    ) -> AsyncGenerator[bytes]:
+        """Return the text of all tasks of such a list, as `exported` does."""
+        return exported(self._database, TASK_EXPORTS[export_format], found_parameters(is_completed, query))
 
     async def get_task(self, task_id: UUID) -> FetchedTask:
         """Return the task. Raises `TaskNotFound`."""

@@ -6,7 +6,7 @@ whatever was added or removed in between. Callers see it as hexadecimal digits.
 
 import re
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, NamedTuple, Self
+from typing import Annotated, Any, NamedTuple, Self
 from uuid import UUID
 
 from pydantic import BeforeValidator, WithJsonSchema
@@ -74,5 +74,6 @@ def _json_schema(pattern: str) -> WithJsonSchema:
     return WithJsonSchema({"type": "string", "pattern": f"^{pattern}$"})
 
 
-TaskCursor = Annotated[TaskPosition, BeforeValidator(TaskPosition.of), _json_schema(_TASK_CURSOR)]
-EntryCursor = Annotated[EntryPosition, BeforeValidator(EntryPosition.of), _json_schema(_ENTRY_CURSOR)]
+# The annotation is Any because FastAPI would take a position, a tuple, for a list of values.
+TaskCursor = Annotated[Any, BeforeValidator(TaskPosition.of), _json_schema(_TASK_CURSOR)]
+EntryCursor = Annotated[Any, BeforeValidator(EntryPosition.of), _json_schema(_ENTRY_CURSOR)]

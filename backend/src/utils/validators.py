@@ -5,6 +5,8 @@ Each rule raises `PydanticCustomError` with a sentence that follows the field's 
 """
 
 import re
+from contextlib import suppress
+from datetime import UTC, datetime
 from functools import partial
 from typing import Annotated
 from uuid import UUID
@@ -15,6 +17,7 @@ from pydantic_core import PydanticCustomError
 
 TITLE_MAX_LENGTH = 255
 DESCRIPTION_MAX_LENGTH = 5000
+SEARCH_MAX_LENGTH = 200
 LIMIT_MAX = 100
 # The largest integer that JavaScript represents exactly. The offset of the page with this number, at
 # LIMIT_MAX entries a page, still fits in PostgreSQL's bigint.
@@ -33,6 +36,11 @@ VISIBLE_CHARACTER = (
 _visible_character = re.compile(VISIBLE_CHARACTER)
 _surrogate = re.compile("[\ud800-\udfff]")
 _digits = re.compile(r"-?[0-9]{1,40}", re.ASCII)
+# RFC 3339, 5.6, without leap seconds, which neither Python nor PostgreSQL can express.
+_date_time = re.compile(
+    r"\d{4}-\d\d-\d\dT([01]\d|2[0-3]):[0-5]\d:[0-5]\d(\.\d+)?(Z|[+-]([01]\d|2[0-3]):[0-5]\d)",
+    re.ASCII | re.IGNORECASE,
+)
 _uuid = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.ASCII | re.IGNORECASE)
 
 
@@ -49,12 +57,21 @@ def check_text(value: object) -> str:
 
 def check_title(value: object) -> str:
     """Accept a title of 1 to 255 characters, at least one of them visible."""
-    title = check_text(value)
-    if not 1 <= len(title) <= TITLE_MAX_LENGTH:
-        raise PydanticCustomError("title", f"must be 1 to {TITLE_MAX_LENGTH} characters")
-    if not _visible_character.search(title):
-        raise PydanticCustomError("title", "must contain a visible character")
-    return title
+    return _check_visible_text(value, TITLE_MAX_LENGTH)
+
+
+def check_search(value: object) -> str:
+    """Accept a text to search for, of 1 to 200 characters, at least one of them visible."""
+    return _check_visible_text(value, SEARCH_MAX_LENGTH)
+
+
+def _check_visible_text(value: object, maximum: int) -> str:
+    text = check_text(value)
+    if not 1 <= len(text) <= maximum:
+        raise PydanticCustomError("length", f"must be 1 to {maximum} characters")
+    if not _visible_character.search(text):
+        raise PydanticCustomError("visible", "must contain a visible character")
+    return text
 
 
 def check_description(value: object) -> str:
@@ -86,6 +103,15 @@ def check_uuid(value: object) -> UUID:
     raise PydanticCustomError("uuid", "must be a UUID such as 0b7e1f0a-6f0e-4c2b-9d0e-2f6a5f1c9a11")
 
 
+def check_moment(value: object) -> datetime:
+    """Accept a time with its offset from UTC (RFC 3339, 5.6), and return it in UTC."""
+    if isinstance(value, str) and _date_time.fullmatch(value):
+        # The offset may lead out of the calendar.
+        with suppress(ValueError, OverflowError):
+            return datetime.fromisoformat(value.upper()).astimezone(UTC)
+    raise PydanticCustomError("moment", "must be an RFC 3339 time such as 2026-11-16T00:00:00Z")
+
+
 def _json_schema(pattern: str, minimum: int, maximum: int) -> WithJsonSchema:
     """Return the JSON Schema of a text. OpenAPI patterns are ECMAScript regular expressions with the flag u."""
     pattern = re.sub(r"\\U([0-9a-f]{8})", lambda escape: chr(int(escape[1], 16)), pattern)
@@ -93,17 +119,16 @@ def _json_schema(pattern: str, minimum: int, maximum: int) -> WithJsonSchema:
 
 
 _STORABLE = r"[^\u0000]*"
+_VISIBLE = f"^{_STORABLE}{VISIBLE_CHARACTER}{_STORABLE}$"
 
-Title = Annotated[
-    str,
-    BeforeValidator(check_title),
-    _json_schema(f"^{_STORABLE}{VISIBLE_CHARACTER}{_STORABLE}$", 1, TITLE_MAX_LENGTH),
-]
+Title = Annotated[str, BeforeValidator(check_title), _json_schema(_VISIBLE, 1, TITLE_MAX_LENGTH)]
+Search = Annotated[str, BeforeValidator(check_search), _json_schema(_VISIBLE, 1, SEARCH_MAX_LENGTH)]
 Description = Annotated[
     str, BeforeValidator(check_description), _json_schema(f"^{_STORABLE}$", 0, DESCRIPTION_MAX_LENGTH)
 ]
 Boolean = Annotated[bool, BeforeValidator(check_boolean)]
 Id = Annotated[UUID, BeforeValidator(check_uuid)]
+Moment = Annotated[datetime, BeforeValidator(check_moment), WithJsonSchema({"type": "string", "format": "date-time"})]
 
 
 def _integer(minimum: int, maximum: int) -> tuple[Ge, Le, BeforeValidator]:

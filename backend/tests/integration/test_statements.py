@@ -241,9 +241,9 @@ class ExplainedDatabase(Database):
         await self._explain(statement, parameters)
         return await super()._run(statement, parameters, retry)
 
-    async def collect(self, statement: LongStatement) -> JsonFile:
-        await self._explain(statement.beginning, {})
-        return await super().collect(statement)
+    async def collect(self, statement: LongStatement, parameters: Mapping[str, Any] | None = None) -> JsonFile:
+        await self._explain(statement.beginning, parameters or {})
+        return await super().collect(statement, parameters)
 
     async def _explain(self, statement: Statement, parameters: Mapping[str, Any]) -> None:
         connection = await self.pool.acquire()

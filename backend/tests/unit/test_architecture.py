@@ -34,6 +34,7 @@ ALLOWED = {
         "src.models.task_history",
         "src.database.database",
         "src.database.migrate",
+        "src.database.search_indexes",
         "src.embedded_postgres",
         "src.observability",
         "src.serving",

@@ -8,13 +8,15 @@ from src.api.conditions import UNDOES, answer_change
 from src.api.dependencies import (
     BAD_REQUEST,
     ENTRY_NOT_FOUND,
+    EXPORT_UNAVAILABLE,
     FAILURES,
-    PAGED,
     Db,
     ReadDb,
     link_to_next,
     operation_id,
 )
+from src.api.exports import EXPORTED, FormatOfExport, answer_export
+from src.exceptions.errors import InvalidInput
 from src.models.task_history import ActionType
 from src.schemas.envelope import Popup
 from src.schemas.history import ChangeUndone, EntryFetched, HistoryFetched
@@ -22,11 +24,13 @@ from src.services.history_service import HistoryService
 from src.services.task_service import TaskService
 from src.utils.cursors import EntryCursor
 from src.utils.response import success
-from src.utils.validators import Id, Offset, PageNumber, PageSize
+from src.utils.validators import Id, Moment, Offset, PageNumber, PageSize, Search
 
 router = APIRouter(prefix="/history", tags=["history"], responses=FAILURES, generate_unique_id_function=operation_id)
 
 EntryIdInPath = Annotated[Id, Path(description="The entry's `history_id`.")]
+
+_FILTERS = ("task_id", "action_type", "from", "to", "q")
 
 _POPUPS = {
     ActionType.CREATED: Popup.TASK_CREATED,
@@ -37,7 +41,12 @@ _POPUPS = {
 }
 
 
-@router.get("", summary="Read the audit log", response_model=HistoryFetched, responses=PAGED | BAD_REQUEST)
+@router.get(
+    "",
+    summary="Read the audit log",
+    response_model=HistoryFetched,
+    responses=EXPORTED | BAD_REQUEST | EXPORT_UNAVAILABLE,
+)
 async def get_history(
     request: Request,
     database: ReadDb,
@@ -49,19 +58,35 @@ async def get_history(
         Offset | None, Query(description="How many entries to skip, as an alternative to `page`.")
     ] = None,
     task_id: Annotated[Id | None, Query(description="Only the entries of this task, even if it was deleted.")] = None,
-    action_type: Annotated[ActionType | None, Query(description="Only entries of this kind.")] = None,
+    action_type: Annotated[
+        list[ActionType] | None, Query(description="Only entries of this kind; give several for several kinds.")
+    ] = None,
+    since: Annotated[
+        Moment | None, Query(alias="from", description="Only entries of this time, with its zone, and of later ones.")
+    ] = None,
+    until: Annotated[Moment | None, Query(alias="to", description="Only entries of before this time.")] = None,
+    q: Annotated[
+        Search | None, Query(description="Only entries with each of these words in `task_title` or `description`.")
+    ] = None,
     cursor: Annotated[
         EntryCursor | None, Query(description="Where the page begins, from a `Link` header; wins over `page`.")
     ] = None,
+    export_format: FormatOfExport = None,
 ) -> Response:
     """Read the changes of all tasks, newest first, one page at a time. A page past the end is empty.
 
     If the service reads from a replica, the answer may be a moment old.
     """
+    if since is not None and until is not None and since >= until:
+        raise InvalidInput("from", "must be before to")
     history = HistoryService(database)
-    entries = await history.get_history_paginated(page, limit, offset, task_id, action_type, cursor)
-    next_page = link_to_next(request, entries.next_cursor, limit=limit, task_id=task_id, action_type=action_type)
-    return success(entries.data, headers=next_page)
+    if export_format is not None:
+        entries = history.export_history(export_format, task_id, action_type, since=since, until=until, query=q)
+        return await answer_export(request, "history", export_format, entries)
+    found = await history.get_history_paginated(
+        page, limit, offset, task_id, action_type, cursor, since=since, until=until, query=q
+    )
+    return success(found.data, headers=link_to_next(request, found.next_cursor, limit, _FILTERS))
 
 
 @router.get(

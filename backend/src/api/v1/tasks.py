@@ -23,13 +23,13 @@ from src.api.dependencies import (
     FAILURES,
     LIST_UNAVAILABLE,
     NOT_FOUND,
-    PAGED,
     Db,
     ReadDb,
     link_to_next,
     operation_id,
     require_json,
 )
+from src.api.exports import EXPORTED, FormatOfExport, answer_export
 from src.api.json_body import JsonRoute
 from src.schemas.envelope import Popup
 from src.schemas.task import (
@@ -46,7 +46,7 @@ from src.schemas.task import (
 from src.services.task_service import TaskService
 from src.utils.cursors import TaskCursor
 from src.utils.response import streamed_success, success
-from src.utils.validators import LIMIT_MAX, Boolean, Id, PageSize
+from src.utils.validators import LIMIT_MAX, Boolean, Id, PageSize, Search
 
 router = APIRouter(
     prefix="/tasks",
@@ -58,6 +58,8 @@ router = APIRouter(
 
 TaskIdInPath = Annotated[Id, Path(description="The task's `id`.")]
 TAKES_JSON = [Depends(require_json)]
+
+_FILTERS = ("is_completed", "q")
 
 
 @router.post(
@@ -75,7 +77,12 @@ async def create_task(task: TaskCreate, database: Db, key: IdempotencyKey) -> Re
     return answer_change(created, Popup.TASK_CREATED, 201)
 
 
-@router.get("", summary="List the tasks", response_model=TasksListed, responses=PAGED | BAD_REQUEST | LIST_UNAVAILABLE)
+@router.get(
+    "",
+    summary="List the tasks",
+    response_model=TasksListed,
+    responses=EXPORTED | BAD_REQUEST | LIST_UNAVAILABLE,
+)
 async def list_tasks(
     request: Request,
     database: ReadDb,
@@ -86,18 +93,23 @@ async def list_tasks(
         PageSize | None, Query(description="The most tasks on a page. Without `limit` and `cursor`, all tasks.")
     ] = None,
     cursor: Annotated[TaskCursor | None, Query(description="Where the page begins, from a `Link` header.")] = None,
+    q: Annotated[
+        Search | None, Query(description="Only tasks with each of these words in the title or the description.")
+    ] = None,
+    export_format: FormatOfExport = None,
 ) -> Response:
     """List all tasks, or one page of them: incomplete ones first, then newest first.
 
     If the service reads from a replica, the answer may be a moment old.
     """
     tasks = TaskService(database)
+    if export_format is not None:
+        return await answer_export(request, "tasks", export_format, tasks.export_tasks(export_format, is_completed, q))
     if limit is None and cursor is None:
-        return streamed_success(await tasks.get_all_tasks(is_completed))
+        return streamed_success(await tasks.get_all_tasks(is_completed, q))
     limit = limit or LIMIT_MAX
-    page = await tasks.get_tasks_paginated(limit, cursor, is_completed)
-    filters = {} if is_completed is None else {"is_completed": str(is_completed).lower()}
-    return success(page.data, headers=link_to_next(request, page.next_cursor, limit=limit, **filters))
+    page = await tasks.get_tasks_paginated(limit, cursor, is_completed, q)
+    return success(page.data, headers=link_to_next(request, page.next_cursor, limit, _FILTERS))
 
 
 @router.get(

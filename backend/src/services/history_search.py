@@ -1,0 +1,105 @@
+"""The statements for searches of the history: by time, by several actions, by words, and these together.
+
+PostgreSQL plans each for its values. A page steps over the entries before it, so a caller reads a long result by
+its cursors.
+"""
+
+from src.database.search_indexes import ENTRY_TEXT
+from src.database.statement import PLAN_FOR_THESE_PARAMETERS, Statement
+from src.services.conditions import holds_words, if_given
+from src.services.counting import ENTRY_KINDS
+from src.services.history_page import CURSOR, LIMIT, OFFSET, count_since, history_statement
+
+# The condition on the entries of a search.
+MATCHING = " AND ".join(
+    [
+        if_given("task_id", "uuid", "task_id = {}"),
+        if_given("action_types", "varchar[]", "action_type = ANY ({})"),
+        if_given("since", "timestamptz", "timestamp >= {}"),
+        if_given("until", "timestamptz", "timestamp < {}"),
+        holds_words(ENTRY_TEXT),
+    ]
+)
+
+# Up to here, sorting all entries that match takes less time than stepping over those between them may take.
+_FEW = 10_000
+
+_NO_CURSOR = "CAST(:after_timestamp AS timestamptz) IS NULL"
+_AFTER_CURSOR = f"({_NO_CURSOR} OR (timestamp, history_id) < {CURSOR})"
+_UNTIL_CURSOR = f"(timestamp, history_id) >= {CURSOR}"
+_ORDER = "timestamp DESC, history_id DESC"
+_HERE = f"LIMIT {LIMIT} OFFSET {OFFSET}"
+
+_SINCE = "coalesce(CAST(:since AS timestamptz), '-infinity')"
+_UNTIL = "coalesce(CAST(:until AS timestamptz), 'infinity')"
+_ACTIONS = "CAST(:action_types AS varchar[])"
+
+# All text below is made of the constants above, so no caller's input gets into it.
+# ruff: noqa: S608
+
+
+def _search() -> Statement:
+    """A page of the entries that match, which this counts one by one."""
+    entries = f"SELECT * FROM task_history WHERE {MATCHING} AND {_AFTER_CURSOR} AND (SELECT total_count FROM total)"
+    return history_statement(
+        "search_history",
+        "A page of the entries that a search finds.",
+        total_count=f"SELECT count(*) AS total_count, 1 AS parts FROM task_history WHERE {MATCHING}",
+        # The planner cannot know how often words occur together. If they are rare, it must not walk through the
+        # history in the order of time to meet them. So that order is one that no index has.
+        entries=f"""
+            ({entries} <= {_FEW} ORDER BY timestamp + interval '0' DESC, history_id DESC {_HERE})
+            UNION ALL
+            ({entries} > {_FEW} ORDER BY {_ORDER} {_HERE})
+        """,
+        entries_before=f"""
+            CASE WHEN {_NO_CURSOR} THEN {OFFSET}
+            ELSE (SELECT count(*) FROM task_history WHERE {MATCHING} AND {_UNTIL_CURSOR}) END
+        """,
+        prefix=PLAN_FOR_THESE_PARAMETERS,
+    )
+
+
+def _period(name: str, purpose: str, entries: str, kinds: str, *conditions: str) -> Statement:
+    """A page of `entries` from `since` until before `until`. The totals of days count those of whole days."""
+    until = count_since(_UNTIL, kinds, *conditions, f"timestamp >= {_UNTIL}")
+    until_cursor = count_since("CAST(:after_timestamp AS timestamptz)", kinds, *conditions, _UNTIL_CURSOR)
+    return history_statement(
+        name,
+        purpose,
+        total_count=f"""
+            SELECT {count_since(_SINCE, kinds, *conditions, f"timestamp >= {_SINCE}")} - {until} AS total_count,
+                (SELECT count(*) FROM count_changes WHERE {kinds}) AS parts
+        """,
+        entries=f"{entries} ORDER BY {_ORDER} {_HERE}",
+        # A cursor of another search may lie outside.
+        entries_before=f"""
+            CASE WHEN {_NO_CURSOR} THEN {OFFSET}
+            ELSE least(greatest({until_cursor} - {until}, 0), total_count) END
+        """,
+        prefix=PLAN_FOR_THESE_PARAMETERS,
+    )
+
+
+_IN_PERIOD = f"timestamp >= {_SINCE} AND timestamp < {_UNTIL} AND {_AFTER_CURSOR}"
+
+SEARCH = _search()
+PERIOD = _period(
+    "history_of_period",
+    "A page of the history of a period.",
+    f"SELECT * FROM task_history WHERE {_IN_PERIOD}",
+    ENTRY_KINDS,
+)
+# The index on the action has the order of time for one action, so this merges the pages of each.
+PERIOD_OF_ACTIONS = _period(
+    "history_of_period_by_action_types",
+    "A page of the history of a period, of several actions.",
+    f"""
+        SELECT entry.* FROM unnest({_ACTIONS}) AS given (action), LATERAL (
+            SELECT * FROM task_history WHERE action_type = action AND {_IN_PERIOD}
+            ORDER BY {_ORDER} LIMIT {LIMIT} + {OFFSET}
+        ) entry
+    """,
+    f"kind = ANY ({_ACTIONS})",
+    f"action_type = ANY ({_ACTIONS})",
+)
