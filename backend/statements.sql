@@ -10,8 +10,10 @@
 --   complete_tasks: Every complete task.
 --   complete_tasks_beginning: The first rows of complete_tasks, usually all.
 --   confirm_deletion: Returns null, if the deletion is in the log.
+--   counts_of_rows: Counts the rows of each period between moments, and all tasks: slow, but for any moments.
 --   create_task: Creates a task and logs it.
 --   create_task_once: Creates a task and logs it, unless the creation is in the log already.
+--   daily_counts: Counts, for each of some days, the tasks created and completed and the entries of the history.
 --   deep_history_page: A page of the history, far from the newest entry.
 --   deep_history_page_by_action_type: A page of the history of one action, far from the newest entry.
 --   delete_task: Deletes a task and logs it.
@@ -49,7 +51,7 @@
 --   tasks_as_ndjson: Tasks as ndjson, line by line.
 --   undo_entry: Undoes the change of an entry, if the task still is as that left it.
 --   update_task: Sets a title, a description or both, and logs it if anything differs.
---   weekly_counts: Counts the tasks created and completed in the week of `now`, by default the present, and all tasks.
+--   weekly_counts: Counts the tasks created and completed in a week, and all tasks.
 
 
 -- all_tasks
@@ -248,6 +250,40 @@ WHERE EXISTS (SELECT *
               WHERE task_history.history_id = CAST(:history_id AS uuid));
 
 
+-- counts_of_rows
+-- Counts the rows of each period between moments, and all tasks: slow, but for any moments.
+SELECT COALESCE(created.count, 0) AS created,
+       COALESCE(completed.count, 0) AS completed,
+       COALESCE(changed.count, 0) AS changes,
+       (SELECT count(*)
+        FROM tasks) AS all_tasks,
+       (SELECT count(*)
+        FROM tasks
+        WHERE is_completed) AS all_completed,
+       0 AS parts,
+       now() AS now
+FROM generate_series(1, cardinality(CAST(:moments AS timestamptz[])) - 1) AS number
+     LEFT JOIN (SELECT width_bucket(created_at, CAST(:moments AS timestamptz[])) AS number,
+                       count(*) AS count
+                FROM tasks
+                WHERE created_at >= (CAST(:moments AS timestamptz[]))[1]
+                  AND created_at < (CAST(:moments AS timestamptz[]))[cardinality(CAST(:moments AS timestamptz[]))]
+                GROUP BY 1) AS created USING (number)
+     LEFT JOIN (SELECT width_bucket(completed_at, CAST(:moments AS timestamptz[])) AS number,
+                       count(*) AS count
+                FROM tasks
+                WHERE completed_at >= (CAST(:moments AS timestamptz[]))[1]
+                  AND completed_at < (CAST(:moments AS timestamptz[]))[cardinality(CAST(:moments AS timestamptz[]))]
+                GROUP BY 1) AS completed USING (number)
+     LEFT JOIN (SELECT width_bucket(timestamp, CAST(:moments AS timestamptz[])) AS number,
+                       count(*) AS count
+                FROM task_history
+                WHERE timestamp >= (CAST(:moments AS timestamptz[]))[1]
+                  AND timestamp < (CAST(:moments AS timestamptz[]))[cardinality(CAST(:moments AS timestamptz[]))]
+                GROUP BY 1) AS changed USING (number)
+ORDER BY number;
+
+
 -- create_task
 -- Creates a task and logs it.
 WITH created AS (
@@ -389,6 +425,50 @@ WITH created AS (
                to_char(timezone('UTC', created.updated_at), 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS updated_at,
                to_char(timezone('UTC', created.completed_at), 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS completed_at
         FROM created) AS item;
+
+
+-- daily_counts
+-- Counts, for each of some days, the tasks created and completed and the entries of the history.
+SET LOCAL plan_cache_mode = force_generic_plan;
+SET LOCAL jit = off;
+SET LOCAL enable_seqscan = off;
+WITH pending AS MATERIALIZED (
+         SELECT kind, day, quarter, CAST(sum(change) AS bigint) AS change, count(*) AS parts
+         FROM count_changes
+         GROUP BY kind, day, quarter
+       )
+  SELECT counted.*,
+         (SELECT CAST(COALESCE(sum(parts), 0) AS bigint)
+          FROM pending) AS parts,
+         now() AS now
+  FROM unnest(CAST(:start_day AS date[]),
+              CAST(:start_quarter AS integer[]),
+              CAST(:end_day AS date[]),
+              CAST(:end_quarter AS integer[])) WITH ORDINALITY AS period (start_day, start_quarter, end_day, end_quarter, number)
+       CROSS JOIN LATERAL (SELECT CAST(COALESCE(sum(count) FILTER (WHERE kind = 'task created'), 0) AS bigint) AS created,
+                                  CAST(COALESCE(sum(count) FILTER (WHERE kind = 'task completed'),
+                                                0) AS bigint) AS completed,
+                                  CAST(COALESCE(sum(count) FILTER (WHERE kind IN ('CREATED', 'UPDATED', 'COMPLETED', 'INCOMPLETED', 'DELETED')),
+                                                0) AS bigint) AS changes
+                           FROM (SELECT kind,
+                                        CASE
+                                          WHEN day < end_day THEN count
+                                          ELSE COALESCE((quarters)[end_quarter], 0)
+                                        END - CASE
+                                                WHEN day = start_day
+                                                  THEN COALESCE((quarters)[start_quarter], 0)
+                                                ELSE 0
+                                              END AS count
+                                 FROM counts
+                                 WHERE day BETWEEN start_day AND end_day
+
+                                 UNION ALL
+
+                                 SELECT kind, change
+                                 FROM pending
+                                 WHERE (day, quarter) >= (start_day, start_quarter)
+                                   AND (day, quarter) < (end_day, end_quarter)) AS part) AS counted
+  ORDER BY number;
 
 
 -- deep_history_page
@@ -2648,43 +2728,48 @@ WITH task AS (
 
 
 -- weekly_counts
--- Counts the tasks created and completed in the week of `now`, by default the present, and all tasks.
+-- Counts the tasks created and completed in a week, and all tasks.
 SET LOCAL plan_cache_mode = force_generic_plan;
 SET LOCAL jit = off;
 SET LOCAL enable_seqscan = off;
-WITH week AS (
-         SELECT CAST(date_trunc('week', timezone('UTC', COALESCE(CAST(:now AS timestamptz), now()))) AS date) AS first_day
-       ),
-     part AS (
-         (SELECT kind, count, TRUE AS of_all, FALSE AS of_week
+WITH part AS (
+         (SELECT kind, count AS of_all, 0 AS of_week
           FROM counts
           WHERE kind IN ('task created', 'task completed') AND day IS NULL
 
           UNION ALL
 
-          SELECT kind, count, FALSE, TRUE
+          SELECT kind,
+                 0,
+                 CASE
+                   WHEN day < CAST(:end_day AS date) THEN count
+                   ELSE COALESCE((quarters)[CAST(:end_quarter AS integer)], 0)
+                 END - CASE
+                         WHEN day = CAST(:start_day AS date)
+                           THEN COALESCE((quarters)[CAST(:start_quarter AS integer)], 0)
+                         ELSE 0
+                       END
           FROM counts
           WHERE kind IN ('task created', 'task completed')
-            AND day BETWEEN (SELECT first_day
-                             FROM week) AND (SELECT first_day + 6
-                                             FROM week))
+            AND day BETWEEN CAST(:start_day AS date) AND CAST(:end_day AS date))
 
          UNION ALL
 
          SELECT kind,
                 change,
-                TRUE,
-                day BETWEEN (SELECT first_day
-                             FROM week) AND (SELECT first_day + 6
-                                             FROM week)
+                CASE
+                  WHEN (day, quarter) >= (CAST(:start_day AS date), CAST(:start_quarter AS integer))
+                   AND (day, quarter) < (CAST(:end_day AS date), CAST(:end_quarter AS integer))
+                    THEN change
+                  ELSE 0
+                END
          FROM count_changes
          WHERE kind IN ('task created', 'task completed')
        )
-  SELECT (SELECT first_day
-          FROM week) AS first_day,
-         CAST(COALESCE(sum(count) FILTER (WHERE kind = 'task created' AND of_week), 0) AS bigint) AS created_this_week,
-         CAST(COALESCE(sum(count) FILTER (WHERE kind = 'task completed' AND of_week), 0) AS bigint) AS completed_this_week,
-         CAST(COALESCE(sum(count) FILTER (WHERE kind = 'task created' AND of_all), 0) AS bigint) AS all_tasks,
-         CAST(COALESCE(sum(count) FILTER (WHERE kind = 'task completed' AND of_all), 0) AS bigint) AS all_completed,
-         count(*) AS parts
+  SELECT CAST(COALESCE(sum(of_week) FILTER (WHERE kind = 'task created'), 0) AS bigint) AS created,
+         CAST(COALESCE(sum(of_week) FILTER (WHERE kind = 'task completed'), 0) AS bigint) AS completed,
+         CAST(COALESCE(sum(of_all) FILTER (WHERE kind = 'task created'), 0) AS bigint) AS all_tasks,
+         CAST(COALESCE(sum(of_all) FILTER (WHERE kind = 'task completed'), 0) AS bigint) AS all_completed,
+         count(*) AS parts,
+         now() AS now
   FROM part;

@@ -1,17 +1,20 @@
 """The kinds of work to measure, the databases for them, and the statements that the service sends."""
 
+from datetime import UTC, datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from psycopg2.extensions import AsIs
 
 from benchmarks.load import Work, random_task
 from src.database.statement import Statement
-from src.services.counting import WEEKLY_COUNTS
 from src.services.history_page import page_of_history
+from src.services.period_counts import WEEKLY_COUNTS
 from src.services.task_changes import COMPLETE as COMPLETE_TASK
 from src.services.task_changes import CREATE, REOPEN, UPDATE
 from src.services.task_changes import GET as GET_TASK
 from src.services.task_list import ALL_TASKS, FIRST_PAGE
+from src.utils.calendar_days import bounds_of, week_of
 
 FEW_TASKS = 100
 
@@ -39,6 +42,7 @@ WORKS = {
 def statements_of_service() -> dict[Work, tuple[str, list[Statement], dict[str, Any]]]:
     """Return the database, the statements and the parameters that the service uses for each kind of work."""
     page = page_of_history((), 0, None)
+    start, end = bounds_of(*week_of(datetime.now(UTC).date()), ZoneInfo("UTC"))
     ids = {"task_id": random_task(), "history_id": AsIs("gen_random_uuid()"), "if_match": None}
     task = {"title": AsIs("'Buy groceries ' || random()"), "description": "Milk, bread and cheese"}
     create, update, *toggle = (change.statement for change in (CREATE, UPDATE, COMPLETE_TASK, REOPEN))
@@ -52,5 +56,5 @@ def statements_of_service() -> dict[Work, tuple[str, list[Statement], dict[str, 
         LIST_PAGE: ("many", [FIRST_PAGE], {"limit": 100}),
         PAGE_2: ("many", [page], {"offset": 10, "limit": 10}),
         PAGE_100: ("many", [page], {"offset": 990, "limit": 10}),
-        STATS: ("many", [WEEKLY_COUNTS], {"now": None}),
+        STATS: ("many", [WEEKLY_COUNTS], {"start_day": start, "start_quarter": 0, "end_day": end, "end_quarter": 0}),
     }

@@ -1,6 +1,21 @@
-"""The tables behind the counts; alembic/versions/0003_cheap_counts.py explains why the counts are exact."""
+"""The tables behind the counts.
 
-from sqlalchemy import BigInteger, Column, Date, DateTime, Identity, Table, Text, UniqueConstraint
+alembic/versions/0003_cheap_counts.py explains why the counts are exact, and 0006_quarters_of_days.py what quarters are.
+"""
+
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    Column,
+    Date,
+    DateTime,
+    Identity,
+    Integer,
+    SmallInteger,
+    Table,
+    Text,
+    UniqueConstraint,
+)
 
 from src.database.base import Base
 
@@ -12,6 +27,8 @@ counts = Table(
     Column("kind", Text, nullable=False),
     Column("day", Date),
     Column("count", BigInteger, nullable=False),
+    # Of a day: running totals at the end of each of its 96 quarters of an hour.
+    Column("quarters", ARRAY(Integer)),
     UniqueConstraint("day", "kind", postgresql_nulls_not_distinct=True),
 )
 
@@ -39,4 +56,6 @@ task_count_changes = Table(
     Column("kind", Text, nullable=False),
     Column("day", Date, nullable=False),
     Column("change", BigInteger, nullable=False),
+    # The quarter of an hour of the day, 0 to 95.
+    Column("quarter", SmallInteger, nullable=False),
 )

@@ -79,6 +79,13 @@ _STATS = {
     "week_start": "2026-11-16T00:00:00Z",
     "week_end": "2026-11-22T23:59:59Z",
 }
+_DAYS = {
+    "tz": "Europe/Berlin",
+    "days": [
+        {"date": "2026-11-19", "tasks_created": 0, "tasks_completed": 0, "changes": 0},
+        {"date": "2026-11-20", "tasks_created": 2, "tasks_completed": 1, "changes": 5},
+    ],
+}
 
 
 def _success(data: object, popup: str | None = None) -> dict[str, Any]:
@@ -97,6 +104,7 @@ SAMPLES = {
     "EntryFetched": _success(_ENTRY),
     "ChangeUndone": _success(_REOPENED, "TASK_INCOMPLETE"),
     "WeeklyStatsFetched": _success(_STATS),
+    "DailyStatsFetched": _success(_DAYS),
     "Healthy": _success({"status": "healthy", "service": "task-management-backend"}),
     "Ready": _success({"status": "ready"}),
 }

@@ -1,29 +1,34 @@
 """The audit log: writing it, reading it, and the counts of the dashboard."""
 
 from collections.abc import AsyncGenerator, Collection, Mapping
-from datetime import UTC, datetime, time, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 from sqlalchemy import CTE, ColumnElement, Uuid, bindparam, exists, insert, literal, select, text
 
 from src.database.database import Database
 from src.database.json_rows import wire_columns
 from src.database.statement import Statement
-from src.exceptions.errors import EntryNotFound
+from src.exceptions.errors import EntryNotFound, InvalidInput
 from src.models import ActionType, TaskHistory
 from src.schemas.history import Pagination
-from src.schemas.stats import WeeklyStats
+from src.schemas.stats import DailyStats, DayCounts, WeeklyStats
 from src.services.conditions import word_parameters
-from src.services.counting import WEEKLY_COUNTS, fold_many
+from src.services.counting import fold_many
 from src.services.exports import HISTORY_EXPORTS, ExportFormat, exported
 from src.services.history_page import page_of_history
 from src.services.history_search import PERIOD, PERIOD_OF_ACTIONS, SEARCH
+from src.services.period_counts import count_days, count_week, days_from_to
+from src.utils.calendar_days import week_of
 from src.utils.cursors import EntryPosition, Page
 from src.utils.derived_ids import id_of_undo
 from src.utils.json_text import JsonText, json_object
 
 _history = TaskHistory.__table__.c
+
+_NOT_IN_CALENDAR = "must be further from the ends of the calendar, the years 1 and 9999"
 
 _ENTRY = Statement(
     "get_entry",
@@ -139,24 +144,47 @@ class HistoryService:
             raise EntryNotFound
         return JsonText(rows[0].json)
 
-    async def get_weekly_stats(self, now: datetime | None = None) -> JsonText:
-        """Return the counts of the week of `now`, an aware time, as the JSON of `WeeklyStats`.
+    async def get_weekly_stats(self, day: date | None = None, zone: str = "UTC") -> JsonText:
+        """Return the counts of the week of `day` in an IANA time zone, as the JSON of `WeeklyStats`.
 
-        By default it is the present week by the database's clock.
+        By default it is the week of today by the database's clock. Raises `InvalidInput` at the ends of the calendar.
         """
-        [counted] = await self._database.run(WEEKLY_COUNTS, {"now": now})
-        fold_many(self._database, counted.parts)
-        start = datetime.combine(counted.first_day, time(), UTC)
+        try:
+            counted = await count_week(self._database, lambda today: week_of(day or today), ZoneInfo(zone))
+        except OverflowError as error:
+            raise InvalidInput("date", _NOT_IN_CALENDAR) from error
+        [counts], [start, end] = counted.rows, counted.bounds
         stats = WeeklyStats(
-            tasks_created_this_week=counted.created_this_week,
-            tasks_completed_this_week=counted.completed_this_week,
-            total_completed=counted.all_completed,
-            total_incomplete=counted.all_tasks - counted.all_completed,
-            total_tasks=counted.all_tasks,
+            tasks_created_this_week=counts.created,
+            tasks_completed_this_week=counts.completed,
+            total_completed=counts.all_completed,
+            total_incomplete=counts.all_tasks - counts.all_completed,
+            total_tasks=counts.all_tasks,
             week_start=start,
-            week_end=start + timedelta(weeks=1, seconds=-1),
+            week_end=end - timedelta(seconds=1),
         )
         return JsonText(stats.model_dump_json())
+
+    async def get_daily_stats(self, first: date | None = None, last: date | None = None, zone: str = "UTC") -> JsonText:
+        """Return the counts of each day from `first` to `last` in an IANA time zone, as the JSON of `DailyStats`.
+
+        By default they are seven days, up to today by the database's clock. Raises `InvalidInput` if they are not in
+        order, are more than 366, or are at the ends of the calendar.
+        """
+        try:
+            counted = await count_days(self._database, days_from_to(first, last), ZoneInfo(zone))
+        except OverflowError as error:
+            raise InvalidInput("to" if first is None else "from", _NOT_IN_CALENDAR) from error
+        days = [
+            DayCounts(
+                date=counted.days[0] + timedelta(days=number),
+                tasks_created=counts.created,
+                tasks_completed=counts.completed,
+                changes=counts.changes,
+            )
+            for number, counts in enumerate(counted.rows)
+        ]
+        return JsonText(DailyStats(tz=zone, days=days).model_dump_json())
 
 
 def _filters(

@@ -6,7 +6,7 @@ Each rule raises `PydanticCustomError` with a sentence that follows the field's 
 
 import re
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from functools import partial
 from typing import Annotated
 from uuid import UUID
@@ -14,6 +14,8 @@ from uuid import UUID
 from annotated_types import Ge, Le
 from pydantic import BeforeValidator, WithJsonSchema
 from pydantic_core import PydanticCustomError
+
+from src.utils.calendar_days import zone_names
 
 TITLE_MAX_LENGTH = 255
 DESCRIPTION_MAX_LENGTH = 5000
@@ -41,6 +43,7 @@ _date_time = re.compile(
     r"\d{4}-\d\d-\d\dT([01]\d|2[0-3]):[0-5]\d:[0-5]\d(\.\d+)?(Z|[+-]([01]\d|2[0-3]):[0-5]\d)",
     re.ASCII | re.IGNORECASE,
 )
+_date = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
 _uuid = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.ASCII | re.IGNORECASE)
 
 
@@ -112,6 +115,21 @@ def check_moment(value: object) -> datetime:
     raise PydanticCustomError("moment", "must be an RFC 3339 time such as 2026-11-16T00:00:00Z")
 
 
+def check_date(value: object) -> date:
+    """Accept a date in the form of RFC 3339, not the other forms of ISO 8601 that Python knows."""
+    if isinstance(value, str) and _date.fullmatch(value):
+        with suppress(ValueError):
+            return date.fromisoformat(value)
+    raise PydanticCustomError("date", "must be a date such as 2026-11-18")
+
+
+def check_zone(value: object) -> str:
+    """Accept the name of an IANA time zone. `ZoneInfo` would open a file under the name that the caller chose."""
+    if isinstance(value, str) and value in zone_names():
+        return value
+    raise PydanticCustomError("zone", "must be an IANA time zone such as Europe/Berlin")
+
+
 def _json_schema(pattern: str, minimum: int, maximum: int) -> WithJsonSchema:
     """Return the JSON Schema of a text. OpenAPI patterns are ECMAScript regular expressions with the flag u."""
     pattern = re.sub(r"\\U([0-9a-f]{8})", lambda escape: chr(int(escape[1], 16)), pattern)
@@ -129,6 +147,8 @@ Description = Annotated[
 Boolean = Annotated[bool, BeforeValidator(check_boolean)]
 Id = Annotated[UUID, BeforeValidator(check_uuid)]
 Moment = Annotated[datetime, BeforeValidator(check_moment), WithJsonSchema({"type": "string", "format": "date-time"})]
+Day = Annotated[date, BeforeValidator(check_date)]
+Zone = Annotated[str, BeforeValidator(check_zone)]
 
 
 def _integer(minimum: int, maximum: int) -> tuple[Ge, Le, BeforeValidator]:

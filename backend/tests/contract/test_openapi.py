@@ -38,6 +38,7 @@ OPERATIONS = {
         {"200", "400", "404", "409", *FAILURES},
     ),
     ("get", "/stats/weekly"): ("get_weekly_stats", "WeeklyStatsFetched", {"200", "400", *FAILURES}),
+    ("get", "/stats/daily"): ("get_daily_stats", "DailyStatsFetched", {"200", "400", *FAILURES}),
     ("get", "/health"): ("get_health", "Healthy", {"200", "500"}),
     ("get", "/health/ready"): ("get_readiness", "Ready", {"200", "500", "503"}),
 }

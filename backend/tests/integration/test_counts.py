@@ -14,8 +14,9 @@ from sqlalchemy.exc import OperationalError
 
 from src.database.statement import Statement
 from src.models import ActionType
-from src.services.counting import WEEKLY_COUNTS
 from src.services.history_page import page_of_history
+from src.services.period_counts import WEEKLY_COUNTS
+from src.utils.calendar_days import week_of
 from tests.support.alembic_command import alembic
 from tests.support.audit import MISCOUNTED
 from tests.support.client import Api
@@ -96,10 +97,10 @@ def what_the_service_counts(connection: Connection, now: datetime) -> tuple[list
         cursor.execute(statement.sql, parameters)
         return cursor.fetchone()
 
-    week = row(WEEKLY_COUNTS, now=now)
-    counted = [week.created_this_week, week.completed_this_week, week.all_completed, week.all_tasks]
-    monday = datetime.combine(week.first_day, time(), UTC)
-    assert monday <= now < monday + timedelta(weeks=1)
+    monday, sunday = week_of(now.date())
+    bounds = {"start_day": monday, "start_quarter": 0, "end_day": sunday + timedelta(days=1), "end_quarter": 0}
+    week = row(WEEKLY_COUNTS, **bounds)
+    counted = [week.created, week.completed, week.all_completed, week.all_tasks]
     counted.append(row(page_of_history((), 0, None), offset=0, limit=1).total_count)
     counted += [
         row(page_of_history(("action_type",), 0, None), offset=0, limit=1, action_type=action).total_count
@@ -111,7 +112,10 @@ def what_the_service_counts(connection: Connection, now: datetime) -> tuple[list
             " count(*) FILTER (WHERE completed_at >= :monday AND completed_at < :next_monday),"
             " count(*) FILTER (WHERE is_completed), count(*), (SELECT count(*) FROM task_history) FROM tasks"
         ),
-        {"monday": monday, "next_monday": monday + timedelta(weeks=1)},
+        {
+            "monday": datetime.combine(monday, time(), UTC),
+            "next_monday": datetime.combine(sunday, time(), UTC) + timedelta(days=1),
+        },
     ).one()
     by_action = [
         connection.scalar(text("SELECT count(*) FROM task_history WHERE action_type = :action"), {"action": action})

@@ -9,6 +9,7 @@ from config import BACKEND
 
 LEAVES = {
     "src.observability",
+    "src.utils.calendar_days",
     "src.utils.cursors",
     "src.utils.derived_ids",
     "src.utils.json_text",

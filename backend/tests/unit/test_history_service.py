@@ -132,13 +132,13 @@ async def test_entries_of_one_moment_keep_their_order_across_pages(history: Hist
     assert ids == sorted(set(ids), reverse=True)
 
 
-async def test_the_week_counted_is_that_of_the_given_moment(history: HistoryService, tasks: TaskService) -> None:
+async def test_the_week_counted_is_that_of_the_given_day(history: HistoryService, tasks: TaskService) -> None:
     await tasks.mark_complete(id_of(await tasks.create_task("a")))
     await tasks.create_task("b")
-    now = datetime.now(UTC)
+    today = datetime.now(UTC).date()
 
-    this_week = WeeklyStats.model_validate_json(await history.get_weekly_stats(now))
-    next_week = WeeklyStats.model_validate_json(await history.get_weekly_stats(now + timedelta(weeks=1)))
+    this_week = WeeklyStats.model_validate_json(await history.get_weekly_stats(today))
+    next_week = WeeklyStats.model_validate_json(await history.get_weekly_stats(today + timedelta(weeks=1)))
 
     assert (this_week.tasks_created_this_week, this_week.tasks_completed_this_week) == (2, 1)
     assert (next_week.tasks_created_this_week, next_week.tasks_completed_this_week) == (0, 0)
@@ -175,7 +175,7 @@ async def test_a_week_begins_on_its_monday_and_ends_on_its_sunday_wherever_the_s
     for at in (monday - timedelta(microseconds=1), monday, monday + timedelta(days=7, microseconds=-1)):
         sql("INSERT INTO tasks VALUES (gen_random_uuid(), 'x', NULL, false, :at, :at, NULL)", at=at)
 
-    stats = WeeklyStats.model_validate_json(await history.get_weekly_stats(moment))
+    stats = WeeklyStats.model_validate_json(await history.get_weekly_stats(moment.astimezone(UTC).date()))
 
     assert (stats.week_start, stats.week_end) == (monday, monday + timedelta(days=7, seconds=-1))
     assert (stats.tasks_created_this_week, stats.total_tasks) == (2, 3)
