@@ -3,7 +3,7 @@
 PYTHON ?= python3
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test lint check format openapi statements fuzz torture test-scale bench bench-large
+.PHONY: help run demo backup restore test lint check format openapi statements fuzz torture test-scale bench bench-large
 
 help:  ## List the targets.
 	@grep -E '^[a-z-]+: .*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -13,6 +13,13 @@ run: .venv/installed  ## Serve the API on http://127.0.0.1:8000, with an embedde
 
 demo: .venv/installed  ## Fill the running service with a month of tasks (needs `make run`).
 	@cd backend && ../.venv/bin/python demo.py $(if $(AGAIN),--again)
+
+backup: .venv/installed  ## Write the data to a new file here, or to FILE=…, while the service may go on working.
+	@.venv/bin/python backend/backup.py backup $(if $(POSTGRES_BIN),--programs "$(POSTGRES_BIN)") $(if $(FILE),"$(FILE)")
+
+restore: .venv/installed  ## Put FILE=…, a backup, into an empty database.
+	@$(if $(FILE),,echo "Which backup? make restore FILE=task-backup-….dump" >&2; exit 2)
+	@.venv/bin/python backend/backup.py restore "$(FILE)"
 
 test: .venv/installed-test  ## Run the tests, on a throwaway PostgreSQL (or on TEST_DATABASE_URL).
 	@cd backend && ../.venv/bin/python -m pytest tests/

@@ -197,6 +197,12 @@ class Settings(BaseSettings):
         description="How much memory and temporary disk space, together, each process may use for whole task lists"
         " that callers have not finished reading.",
     )
+    export_timeout_s: float = Field(
+        3600.0,
+        gt=0,
+        le=86_400,
+        description="How long a caller may take to read an export, which holds a database connection meanwhile.",
+    )
     api_key: Annotated[tuple[SecretStr, ...], NoDecode, BeforeValidator(parse_api_keys)] = Field(
         (),
         description="The keys that callers may send as `Authorization: Bearer KEY`, comma-separated, each of at least"

@@ -47,6 +47,7 @@
 --   return_task_if_undone: Returns the task of an entry, if that is undone.
 --   schema_state: Returns the revision of the schema, and the guards that are off or missing.
 --   search_history: A page of the entries that a search finds.
+--   take_room: Takes room on the disk for a moment, once a statement has found it full.
 --   tasks_as_csv: Tasks as csv, line by line.
 --   tasks_as_ndjson: Tasks as ndjson, line by line.
 --   undo_entry: Undoes the change of an entry, if the task still is as that left it.
@@ -1188,13 +1189,13 @@ WITH total AS (
                FROM unnest(CAST(:action_types AS varchar[])) AS given (action),
                     LATERAL (SELECT *
                              FROM task_history
-                             WHERE action_type = action
+                             WHERE action_type = ANY(ARRAY[action])
                                AND timestamp >= COALESCE(CAST(:since AS timestamptz), '-infinity')
                                AND timestamp < COALESCE(CAST(:until AS timestamptz), 'infinity')
                                AND (CAST(:after_timestamp AS timestamptz) IS NULL
                                  OR (timestamp, history_id) < (CAST(:after_timestamp AS timestamptz),
                                                                CAST(:after_history_id AS uuid)))
-                             ORDER BY timestamp DESC, history_id DESC
+                             ORDER BY action_type, timestamp DESC, history_id DESC
                              LIMIT (CAST(:limit AS integer) + CAST(:offset AS bigint))) AS entry
                ORDER BY timestamp DESC, history_id DESC
                LIMIT CAST(:limit AS integer)
@@ -2190,6 +2191,13 @@ WITH total AS (
          last_timestamp,
          last_history_id
   FROM total, listed;
+
+
+-- take_room
+-- Takes room on the disk for a moment, once a statement has found it full.
+SET LOCAL work_mem = 64;
+SELECT count(*) AS rows
+FROM generate_series(1, 100000) AS number;
 
 
 -- tasks_as_csv

@@ -16,6 +16,7 @@ import src.models  # noqa: F401  # Registers the tables with the metadata.
 from alembic import command, context
 from config import ConfigurationError, load_settings
 from src.database.base import Base
+from src.database.migrate import ADVISORY_LOCK
 from src.database.search_indexes import INDEXES as SEARCH_INDEXES
 from src.database.search_indexes import build_search_indexes
 from src.embedded_postgres.programs import EmbeddedPostgresError
@@ -25,8 +26,6 @@ log = logging.getLogger(__name__)
 
 # How long a migration pauses, and others go on, before it tries again to lock the tables that they use.
 SHORTEST_PAUSE_S, LONGEST_PAUSE_S = 0.2, 0.6
-# Any number will do, as long as nothing else takes an advisory lock on it.
-ADVISORY_LOCK = 20_261_120
 
 # Waiting for another migration holds nobody up: no table is locked yet.
 ADVISORY_LOCK_TIMEOUT_S = 15

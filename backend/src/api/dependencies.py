@@ -1,6 +1,6 @@
 """Shared by the endpoints: the database, the check of the media type, and the documented failures."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Annotated, Any
 from urllib.parse import quote, urlencode
 
@@ -14,6 +14,7 @@ from src.exceptions.errors import (
     HOST_NOT_TRUSTED,
     UNEXPECTED_FAILURE,
     DatabaseUnavailable,
+    DiskFull,
     EntryNotFound,
     NotJson,
     SchemaOutdated,
@@ -78,9 +79,12 @@ def link_to_next(
     return {"Link": f'<{quote(request.scope["path"])}?{query}>; rel="next"'}
 
 
-def failure_of(status_code: int, description: str, sentence: str, **more: Any) -> Responses:
-    """Describe a failure for the OpenAPI document, which puts the envelope around `sentence`."""
-    content = {"application/json": {"examples": {"failure": {"value": sentence}}}}
+def failure_of(
+    status_code: int, description: str, sentence: str, *, other: Mapping[str, str] | None = None, **more: Any
+) -> Responses:
+    """Describe a failure for the OpenAPI document, which puts the envelope around `sentence` and `other` ones."""
+    examples = {name: {"value": example} for name, example in {"failure": sentence, **(other or {})}.items()}
+    content = {"application/json": {"examples": examples}}
     return {status_code: {"model": Failure, "description": description, "content": content, **more}}
 
 
@@ -103,7 +107,13 @@ UNAUTHORIZED = failure_of(
 _RETRY_AFTER = {"Retry-After": {"description": "Seconds to wait.", "schema": {"type": "integer"}}}
 _NO_DATABASE = "The database did not answer in time, or has another schema than this version needs"
 UNAVAILABLE = failure_of(503, f"{_NO_DATABASE}.", DatabaseUnavailable.message, headers=_RETRY_AFTER)
-NOT_READY = failure_of(503, f"{_NO_DATABASE}.", SchemaOutdated.message, headers=_RETRY_AFTER)
+NOT_READY = failure_of(
+    503,
+    f"{_NO_DATABASE}; or its disk is full.",
+    SchemaOutdated.message,
+    other={"full disk": DiskFull.message},
+    headers=_RETRY_AFTER,
+)
 LIST_UNAVAILABLE = failure_of(
     503,
     f"{_NO_DATABASE}; or too many whole lists or exports are still being read.",

@@ -2,7 +2,9 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import AsyncGenerator, Mapping
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import psycopg2
@@ -10,7 +12,7 @@ from psycopg2.errors import UniqueViolation
 
 from config import Settings
 from src.database.connection import Connection, Rows
-from src.database.faults import reason_of
+from src.database.faults import is_disk_full, reason_of
 from src.database.pool import Pool
 from src.database.retry import Retry
 from src.database.statement import ROWS_AT_A_TIME, Change, LongStatement, Statement
@@ -21,8 +23,6 @@ from src.observability.traces import statement_span
 from src.utils.json_text import JsonFile, NoSpace, Space
 
 log = logging.getLogger(__name__)
-
-_FETCH = f"FETCH {ROWS_AT_A_TIME} FROM items"
 
 # In a fifth of a second, a busy service makes some hundred changes.
 _MAINTENANCE_PAUSE_S = 0.2
@@ -62,6 +62,7 @@ class Database:
         self.task_locks = TaskLocks(settings.statement_timeout_s, self.warnings, undos=quarter)
         self._streams = asyncio.Semaphore(quarter)
         self._repeat_budget_s = settings.repeat_budget_s
+        self._export_timeout_s = settings.export_timeout_s
         self._debug = settings.debug
         # The server cancels a statement, or its wait for a lock, after this time. The limit travels in
         # the same message and transaction as the statement: a pooler in transaction mode refuses
@@ -69,6 +70,11 @@ class Database:
         self._limit = f"SET LOCAL statement_timeout = {round(settings.statement_timeout_s * 1000)}; "
         self._space = Space(settings.max_list_bytes)
         self._maintenance: asyncio.Task[None] | None = None
+        # The directory of its socket, if the server is on this machine.
+        host = settings.require_database_url().query.get("host", "")
+        self.socket_dir = Path(host) if isinstance(host, str) and host.startswith("/") else None
+        # Set by a statement that found no room, and cleared by a change: see disk.py.
+        self.disk_is_full = False
 
     async def run(
         self,
@@ -92,6 +98,7 @@ class Database:
         violation, row = None, None
         try:
             row = _first(await self._run(change.statement, parameters, retry))
+            self.disk_is_full = False
         except UniqueViolation as error:
             violation = error
         if row is not None and row.is_logged:
@@ -123,26 +130,39 @@ class Database:
             except (psycopg2.Error, TimeoutError) as failure:
                 await retry.after(failure)
 
-    async def stream(self, statement: Statement, parameters: Mapping[str, Any]) -> AsyncGenerator[Rows]:
-        """Yield the rows of `statement`, up to `ROWS_AT_A_TIME` of them at a time, from one snapshot.
+    async def stream(
+        self, statement: Statement, parameters: Mapping[str, Any], rows_at_a_time: int
+    ) -> AsyncGenerator[Rows]:
+        """Yield the rows of `statement`, up to `rows_at_a_time` of them at once, from one snapshot.
+
+        In memory are those that the caller has, and as many again.
 
         This holds a connection until the caller has taken all rows or closed the generator, so only a few
-        streams run at a time. Before the first rows it raises as the other methods do, and `TooManyExports`.
-        Afterwards it cannot start over: any failure is a `DatabaseUnavailable`.
+        streams run at a time, and none for more than `export_timeout_s`. Before the first rows it raises as the
+        other methods do, and `TooManyExports`. Afterwards it cannot start over, so it raises `DatabaseUnavailable`
+        for any failure.
         """
         if self._streams.locked():
             raise TooManyExports
         async with self._streams:
             retry = self._retry(statement)
+            deadline = time.monotonic() + self._export_timeout_s
             is_begun = False
             while True:
                 try:
                     async with self.pool.lease() as connection:
-                        rows = await connection.run(self._first_rows(statement), parameters)
+                        rows = await connection.run(self._first_rows(statement, rows_at_a_time), parameters)
                         while rows:
                             is_begun = True
-                            yield rows
-                            rows = await connection.run(_FETCH)
+                            # The database works on the next rows while the caller takes these.
+                            following = asyncio.ensure_future(connection.run(_fetch(rows_at_a_time)))
+                            try:
+                                yield rows
+                                if time.monotonic() > deadline:
+                                    raise TimeoutError(f"its caller took more than {self._export_timeout_s:g} s")
+                                rows = await following
+                            finally:
+                                await _ended(following)
                         await connection.run("COMMIT")
                         return
                 except (psycopg2.Error, TimeoutError) as failure:
@@ -174,12 +194,13 @@ class Database:
                     async with self.pool.lease() as connection:
                         return await connection.execute(statement, parameters, self._limit)
             except (psycopg2.Error, TimeoutError) as failure:
+                self.disk_is_full |= is_disk_full(failure)
                 await retry.after(failure)
 
-    def _first_rows(self, statement: Statement) -> str:
+    def _first_rows(self, statement: Statement, count: int) -> str:
         """Return the SQL that opens a transaction, and a cursor in it, and fetches the first rows."""
         cursor = f"DECLARE items NO SCROLL CURSOR FOR {statement.sql}"
-        return f"BEGIN READ ONLY; {self._limit}{statement.prefix}{cursor}; {_FETCH}"
+        return f"BEGIN READ ONLY; {self._limit}{statement.prefix}{cursor}; {_fetch(count)}"
 
     def _retry(self, statement: Statement, budget_s: float | None = None) -> Retry:
         if self._debug:
@@ -191,6 +212,7 @@ class Database:
             async with self.pool.lease() as connection:
                 await connection.run(self._limit + statement.prefix + statement.sql)
         except (psycopg2.Error, TimeoutError) as error:
+            self.disk_is_full |= is_disk_full(error)
             self.warnings.warn(f"The database was not maintained: {reason_of(error)}")
             await asyncio.sleep(_FAILED_MAINTENANCE_PAUSE_S)
         await asyncio.sleep(_MAINTENANCE_PAUSE_S)
@@ -203,10 +225,10 @@ class Database:
             rows = await connection.execute(statement.beginning, parameters, self._limit)
             if len(rows) == ROWS_AT_A_TIME:
                 # There may be more. Start over, in a transaction that lasts.
-                rows = await connection.run(self._first_rows(statement), parameters)
+                rows = await connection.run(self._first_rows(statement, ROWS_AT_A_TIME), parameters)
                 while len(rows) == ROWS_AT_A_TIME:
                     array.extend(row.json for row in rows)
-                    rows = await connection.run(_FETCH)
+                    rows = await connection.run(_fetch(ROWS_AT_A_TIME))
                 await connection.run("COMMIT")
             array.extend(row.json for row in rows)
             array.end()
@@ -214,6 +236,16 @@ class Database:
             array.close()
             raise
         return array
+
+
+def _fetch(count: int) -> str:
+    return f"FETCH {count} FROM items"
+
+
+async def _ended(task: asyncio.Task[Any]) -> None:
+    """Cancel `task` and wait for its end, however it ends."""
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
 
 
 def _first(rows: Rows) -> Any | None:

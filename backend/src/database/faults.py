@@ -4,6 +4,7 @@ SQLSTATEs are PostgreSQL's: https://www.postgresql.org/docs/current/errcodes-app
 """
 
 import psycopg2
+from psycopg2.errors import DiskFull
 
 # Soon over, so a repeat may succeed: a connection that fails or is lost (08), too many connections, a
 # server that stops or starts, a serialization failure, a deadlock, a write that reached a replica.
@@ -40,6 +41,11 @@ def is_transient(error: psycopg2.Error) -> bool:
 def is_unavailable(error: psycopg2.Error) -> bool:
     """Tell whether the database, and not the statement, is at fault."""
     return is_transient(error) or (error.pgcode or "").startswith(_UNAVAILABLE)
+
+
+def is_disk_full(error: Exception) -> bool:
+    """Tell whether the server found no room on its disk."""
+    return isinstance(error, DiskFull)
 
 
 def is_schema_outdated(error: psycopg2.Error) -> bool:

@@ -27,6 +27,8 @@ _STATE = Statement(
     "Returns the revision of the schema, and the guards that are off or missing.",
     text(f"SELECT version_num, guards.* FROM alembic_version, ({OFF_AND_MISSING}) AS guards"),  # noqa: S608
 )
+# Any number will do, as long as nothing else takes an advisory lock on it.
+ADVISORY_LOCK = 20_261_120
 _PAUSE_S = 0.5
 _REPORT_INTERVAL_S = 5.0
 
@@ -130,8 +132,13 @@ def _prepare(connection: Connection, settings: Settings) -> None:
         raise ConfigurationError(fault)
 
 
+def is_known_revision(revision: str) -> bool:
+    """Tell whether this code can migrate a schema from `revision`."""
+    return revision in {script.revision for script in _scripts().walk_revisions()}
+
+
 def _migrate(connection: Connection, current: str | None, settings: Settings) -> None:
-    if current not in (None, *(script.revision for script in _scripts().walk_revisions())):
+    if current is not None and not is_known_revision(current):
         raise ConfigurationError(
             f"The database has schema revision {current}, which is newer than this code; run the newer code."
         )

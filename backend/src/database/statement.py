@@ -29,7 +29,7 @@ PLAN_FOR_THESE_PARAMETERS = "SET LOCAL plan_cache_mode = force_custom_plan; SET 
 # a server that has just become one, and miss what the new primary has committed.
 REQUIRE_PRIMARY = "SELECT pg_current_xact_id(); "
 
-# How many rows of a long list or an export are in memory at a time.
+# How many rows of a long list are in memory at a time.
 ROWS_AT_A_TIME = 500
 
 # Every statement that has been defined; statements.sql shows them all.

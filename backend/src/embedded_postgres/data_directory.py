@@ -13,9 +13,11 @@ from pathlib import Path
 from typing import IO
 
 import psutil
+from sqlalchemy import URL
 
 from src.embedded_postgres.programs import (
     ROOT_STATE,
+    DataInUse,
     EmbeddedPostgresError,
     major_version,
     make_enterable,
@@ -65,10 +67,38 @@ def make_private(directory: Path, account: pwd.struct_passwd | None) -> None:
             os.chown(directory, account.pw_uid, account.pw_gid)
 
 
+def url_of_socket(socket_dir: Path) -> URL:
+    """Return where to connect to a server that listens in `socket_dir`."""
+    return URL.create(
+        "postgresql+psycopg2",
+        username=SUPERUSER,
+        database="postgres",
+        # The empty ones keep PGHOSTADDR and PGOPTIONS in the environment from applying.
+        query={"host": str(socket_dir), "port": "5432", "hostaddr": "", "options": ""},
+    )
+
+
+def url_of_running_server(data_dir: Path) -> URL:
+    """Return where to connect to the server that another process runs on the data.
+
+    Raises `EmbeddedPostgresError` if it is not running at the moment.
+    """
+    with suppress(OSError, ValueError):
+        pid, _, _, _, socket_dir, *_ = (data_dir / "cluster" / "postmaster.pid").read_text().splitlines()
+        # systemd's PrivateTmp gives a service a /tmp of its own, which root finds below /proc.
+        for root in (Path("/"), Path(f"/proc/{int(pid)}/root")):
+            seen = root / socket_dir.strip().lstrip("/")
+            if (seen / ".s.PGSQL.5432").exists():
+                return url_of_socket(seen)
+    raise EmbeddedPostgresError(
+        f"Another run uses the data in {data_dir}, and its PostgreSQL does not answer; try again, or stop that run."
+    )
+
+
 def lock_data(data_dir: Path) -> IO[str]:
     """Return the lock on the data, held until it is closed.
 
-    Raises `EmbeddedPostgresError`, which names the process, if another one holds it.
+    Raises `DataInUse`, which names the process, if another one holds it.
     """
     lock = open(data_dir / "lock", "a+", opener=open_no_link)  # noqa: SIM115  # Kept open: it is the lock.
     try:
@@ -77,7 +107,7 @@ def lock_data(data_dir: Path) -> IO[str]:
         lock.seek(0)
         holder = lock.read().strip() or "unknown"
         lock.close()
-        raise EmbeddedPostgresError(
+        raise DataInUse(
             f"The data in {data_dir} is in use by another run (process {holder}); "
             "stop that one first, or set DATA_DIR to keep separate data."
         ) from None
@@ -92,19 +122,38 @@ def open_no_link(path: str, flags: int) -> int:
     return os.open(path, flags | os.O_NOFOLLOW, 0o600)
 
 
-def require_own_version(cluster: Path) -> None:
-    """Raise `EmbeddedPostgresError` for data of another major version, which PostgreSQL cannot open."""
+def written_by(cluster: Path) -> str | None:
+    """Return the major version of the PostgreSQL that wrote `cluster`, or None if there is no cluster.
+
+    The text is anything if PostgreSQL did not write it.
+    """
     try:
-        written = (cluster / "PG_VERSION").read_text(errors="replace").strip()
+        return (cluster / "PG_VERSION").read_text(errors="replace").strip()
     except FileNotFoundError:
-        return
+        return None
+
+
+def is_of_other_version(written: str | None, own: str) -> bool:
+    """Tell whether a cluster was `written_by` another major version of PostgreSQL than `own`."""
     # PostgreSQL itself complains of a file that holds no version.
-    if re.fullmatch(r"\d+(\.\d+)?", written) and written != major_version():
+    return written is not None and re.fullmatch(r"\d+(\.\d+)?", written) is not None and written != own
+
+
+def require_version(cluster: Path, own: str) -> None:
+    """Raise `EmbeddedPostgresError` for data of another major version than `own`, which PostgreSQL cannot open."""
+    written = written_by(cluster)
+    if not is_of_other_version(written, own):
+        return
+    if own == major_version():
         raise EmbeddedPostgresError(
-            f"The data in {cluster.parent} was written by PostgreSQL {written}, and the embedded PostgreSQL is"
-            f" {major_version()}, which cannot open it: set DATA_DIR to keep new data elsewhere; to carry the old"
-            f" data over, dump it with PostgreSQL {written}'s programs (pg_dump), and restore that there (psql)."
+            f"The data in {cluster.parent} was written by PostgreSQL {written}, and the embedded PostgreSQL is {own},"
+            f" which cannot open it; to carry it over, run `make backup`, which runs PostgreSQL {written} once more,"
+            " and then `make restore FILE=` with the file that it wrote."
         )
+    raise EmbeddedPostgresError(
+        f"The data in {cluster.parent} was written by PostgreSQL {written}, and the given programs are those of"
+        f" PostgreSQL {own}."
+    )
 
 
 def create_cluster(cluster: Path, initdb: Path, account: pwd.struct_passwd | None, *, is_durable: bool) -> None:

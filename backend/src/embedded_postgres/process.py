@@ -1,6 +1,8 @@
 """One run of the program `postgres`: start, readiness, log and stop."""
 
+import os
 import pwd
+import shutil
 import signal
 import subprocess
 import time
@@ -8,6 +10,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
+from typing import IO
 
 from src.embedded_postgres.data_directory import open_no_link
 from src.embedded_postgres.programs import EmbeddedPostgresError, process_options, reason_of
@@ -17,8 +20,11 @@ _START_TIMEOUT_S = 60.0
 _STOP_TIMEOUT_S = 30.0
 _POLL_INTERVAL_S = 0.01
 
-# At the next start a longer log becomes `postgresql.log.1`, in place of the one before.
-_LOG_MAX_BYTES = 2**20
+# A longer log moves to `postgresql.log.1`, in place of the one before. While the server runs, that happens at most
+# once a second, and only the newest part is kept if the log has grown by more than that part meanwhile. Together,
+# the two files stay below about 2 MiB.
+_LOG_MAX_BYTES = 768 * 1024
+_OLD_LOG_MAX_BYTES = 1280 * 1024
 
 
 class PostgresProcess:
@@ -37,7 +43,10 @@ class PostgresProcess:
     ) -> None:
         self.log = cluster.with_name("postgresql.log")
         self._state_file = cluster / "postmaster.pid"
-        _limit(self.log)
+        self._old_log = cluster.with_name("postgresql.log.1")
+        with suppress(FileNotFoundError):
+            if self.log.lstat().st_size > _LOG_MAX_BYTES:
+                self.log.rename(self._old_log)
         # The output of earlier servers stays: it tells why they ended.
         with open(self.log, "ab", opener=open_no_link) as log:
             self._log_start = log.tell()
@@ -90,8 +99,28 @@ class PostgresProcess:
             self._process.send_signal(signal.SIGQUIT)
             self._process.wait()
 
+    def limit_log(self) -> None:
+        """Move a log that has become long to `postgresql.log.1`, and empty it: the server keeps it open, to append.
 
-def _limit(log: Path) -> None:
-    with suppress(FileNotFoundError):
-        if log.lstat().st_size > _LOG_MAX_BYTES:
-            log.rename(f"{log}.1")
+        PostgreSQL's own logging_collector would leave as many files as there are rotations by size, and what its
+        processes say without it, at a crash for example, would still end up here.
+        """
+        with suppress(OSError), open(self.log, "rb+", opener=open_no_link) as log:
+            size = log.seek(0, os.SEEK_END)
+            if size > _LOG_MAX_BYTES:
+                self._copy_end(log, size)
+                log.truncate(0)
+
+    def _copy_end(self, log: IO[bytes], size: int) -> None:
+        """Copy the newest lines of `log` to the old log. If the disk is full, raise `OSError` and leave no copy."""
+        self._old_log.unlink(missing_ok=True)
+        log.seek(max(0, size - _OLD_LOG_MAX_BYTES))
+        if log.tell() > 0:
+            log.readline()
+        try:
+            with open(self._old_log, "xb", opener=open_no_link) as copy:
+                # Up to its present end: lines may have come since its size was read.
+                shutil.copyfileobj(log, copy)
+        except OSError:
+            self._old_log.unlink(missing_ok=True)
+            raise

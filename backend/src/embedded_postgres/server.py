@@ -5,6 +5,7 @@ dies, and as root opens directories to every account; so the service uses only t
 this directory once DATABASE_URL is required, or once such a layer ties the server to its owner.
 """
 
+import errno
 import hashlib
 import logging
 import os
@@ -25,16 +26,27 @@ from src.embedded_postgres.data_directory import (
     end_leftover_server,
     lock_data,
     make_private,
-    require_own_version,
+    require_version,
+    url_of_socket,
 )
 from src.embedded_postgres.process import PostgresProcess
-from src.embedded_postgres.programs import EmbeddedPostgresError, programs_for, unprivileged_account
+from src.embedded_postgres.programs import (
+    EmbeddedPostgresError,
+    major_version,
+    programs_for,
+    unprivileged_account,
+    version_of,
+)
+from src.utils.full_disk import put_up_sign, take_down_sign
 
 log = logging.getLogger(__name__)
 
 _FIRST_RESTART_PAUSE_S = 0.1
 _LONGEST_RESTART_PAUSE_S = 10.0
-_SOCKET_LOOK_INTERVAL_S = 1.0
+_LOOK_INTERVAL_S = 1.0
+
+# In the locale C, which the cluster has.
+_NO_ROOM = os.strerror(errno.ENOSPC)
 
 # For throwaway clusters: nothing survives a crash, and no test needs that.
 NOT_DURABLE = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
@@ -45,14 +57,16 @@ class EmbeddedPostgres:
 
     It listens on a Unix socket in a private directory and on no network address. It starts again if it
     ends unexpectedly. `data_dir` is created if it is missing, and serves one running server only.
-    `settings` are server settings (`postgresql.conf` names). Raises `EmbeddedPostgresError` on entry if
+    `settings` are server settings (`postgresql.conf` names). `programs` is the directory of another
+    PostgreSQL's programs, which run instead of the wheel's. Raises `EmbeddedPostgresError` on entry if
     the server cannot start. Enter it on a thread that outlives the block: on Linux the server stops when
     the thread that started it ends.
     """
 
-    def __init__(self, data_dir: Path, settings: Mapping[str, str] | None = None) -> None:
+    def __init__(self, data_dir: Path, settings: Mapping[str, str] | None = None, programs: Path | None = None) -> None:
         self.data_dir = data_dir.absolute()
         self._settings = dict(settings or {})
+        self._programs = programs
         self._cluster = self.data_dir / "cluster"
         # The path of a Unix socket is limited to about 100 bytes, so it cannot lie in data_dir.
         digest = hashlib.sha256(os.fsencode(self.data_dir)).hexdigest()[:16]
@@ -65,13 +79,7 @@ class EmbeddedPostgres:
     @property
     def url(self) -> URL:
         """Where to connect."""
-        return URL.create(
-            "postgresql+psycopg2",
-            username=SUPERUSER,
-            database="postgres",
-            # The empty ones keep PGHOSTADDR and PGOPTIONS in the environment from applying.
-            query={"host": str(self.socket_dir), "port": "5432", "hostaddr": "", "options": ""},
-        )
+        return url_of_socket(self.socket_dir)
 
     @property
     def psql_command(self) -> str:
@@ -90,9 +98,9 @@ class EmbeddedPostgres:
         try:
             make_private(self.data_dir, self._account)
             self._lock = lock_data(self.data_dir)
-            require_own_version(self._cluster)
+            require_version(self._cluster, version_of(self._programs) if self._programs else major_version())
             make_private(self.socket_dir, self._account)
-            self._bin = programs_for(self._account)
+            self._bin = self._programs or programs_for(self._account)
             end_leftover_server(self._cluster, self.socket_dir)
             if not self._cluster.exists():
                 is_durable = self._settings.get("fsync") != "off"
@@ -129,13 +137,19 @@ class EmbeddedPostgres:
                 except (EmbeddedPostgresError, OSError) as error:
                     # Processes that the server left behind may need a moment to notice.
                     log.warning("%s", error)
+                    if _NO_ROOM in str(error):
+                        put_up_sign(self.socket_dir)
                     pause_s = min(2 * pause_s, _LONGEST_RESTART_PAUSE_S)
             time.sleep(pause_s)
 
     def _wait_for_end(self, server: PostgresProcess) -> None:
-        """Wait until `server` ends. Stop it if its socket is gone: nobody could connect to it any more."""
+        """Wait until `server` ends, and keep its log short.
+
+        Stop it if its socket is gone: nobody could connect to it any more.
+        """
         socket = self.socket_dir / ".s.PGSQL.5432"
-        while not server.ends_within(_SOCKET_LOOK_INTERVAL_S):
+        while not server.ends_within(_LOOK_INTERVAL_S):
+            server.limit_log()
             # In this order: a server that is being stopped removes its socket itself. If somebody else's
             # directory has taken its place, the socket is gone too.
             if not os.access(socket, os.F_OK) and not self._stopping:
@@ -149,6 +163,7 @@ class EmbeddedPostgres:
             self._server.stop()
             self._server = None
         if self._lock is not None:
+            take_down_sign(self.socket_dir)
             with suppress(OSError):
                 self.socket_dir.rmdir()
             self._lock.close()
@@ -158,3 +173,4 @@ class EmbeddedPostgres:
         settings = {"listen_addresses": "", "timezone": "UTC", "log_timezone": "UTC"} | self._settings
         self._server = PostgresProcess(self._bin / "postgres", self._cluster, self.socket_dir, settings, self._account)
         self._server.wait_until_ready()
+        take_down_sign(self.socket_dir)

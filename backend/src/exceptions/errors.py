@@ -65,6 +65,12 @@ class DatabaseUnavailable(ServiceError):
     message = "The database is not available at the moment; please try again"
 
 
+class DiskFull(ServiceError):
+    """The database has no room on its disk, so it refuses changes."""
+
+    message = "The disk of the database is full"
+
+
 class TooManyLists(ServiceError):
     """Whole lists that callers have not finished reading use up the space of MAX_LIST_BYTES."""
 

@@ -11,6 +11,7 @@ from starlette.routing import Route
 from src.exceptions.errors import (
     BODY_TOO_LARGE,
     DatabaseUnavailable,
+    DiskFull,
     EntryNotFound,
     EntryTooOld,
     InvalidInput,
@@ -36,6 +37,7 @@ _STATUS_CODES: dict[type[ServiceError], int] = {
     NotJson: 415,
     KeyReused: 422,
     DatabaseUnavailable: 503,
+    DiskFull: 503,
     TooManyLists: 503,
     TooManyExports: 503,
     SchemaOutdated: 503,

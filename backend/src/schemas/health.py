@@ -19,7 +19,7 @@ class Healthy(Success[Health, None]):
 
 
 class Readiness(BaseModel):
-    """The service can serve: its database answers and has the schema of this version."""
+    """The service can serve: its database answers, has the schema of this version, and has room on its disk."""
 
     status: Literal["ready"]
 

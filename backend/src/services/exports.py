@@ -28,9 +28,10 @@ class ExportFormat(StrEnum):
 
 
 class Export(NamedTuple):
-    """A statement that returns lines, the first line, if that is a header, and what ends each line."""
+    """A statement that returns lines, how many of them to have in memory, the header, and what ends each line."""
 
     statement: Statement
+    lines_at_a_time: int
     header: str
     end_of_line: str
 
@@ -40,7 +41,9 @@ class Export(NamedTuple):
 _OF_FORMULAS = "'=', '+', '-', '@', chr(9), chr(10), chr(13), '＝', '＋', '－', '＠'"  # noqa: RUF001
 
 
-def _exports(name: str, rows: str, columns: Iterable[KeyedColumnElement[Any]]) -> dict[ExportFormat, Export]:
+def _exports(
+    name: str, rows: str, columns: Iterable[KeyedColumnElement[Any]], lines_at_a_time: int
+) -> dict[ExportFormat, Export]:
     columns = list(columns)
     item = f"(SELECT {wire_columns(columns)} FROM ({rows}) found) item"
     cells = ", ".join(map(_cell, columns))
@@ -48,8 +51,8 @@ def _exports(name: str, rows: str, columns: Iterable[KeyedColumnElement[Any]]) -
     ndjson = f"SELECT CAST(row_to_json(item) AS text) AS line FROM {item}"
     header = ",".join(column.name for column in columns)
     return {
-        ExportFormat.CSV: Export(_statement(f"{name}_as_csv", csv), f"{header}\r\n", "\r\n"),
-        ExportFormat.NDJSON: Export(_statement(f"{name}_as_ndjson", ndjson), "", "\n"),
+        ExportFormat.CSV: Export(_statement(f"{name}_as_csv", csv), lines_at_a_time, f"{header}\r\n", "\r\n"),
+        ExportFormat.NDJSON: Export(_statement(f"{name}_as_ndjson", ndjson), lines_at_a_time, "", "\n"),
     }
 
 
@@ -68,22 +71,27 @@ def _statement(name: str, sql: str) -> Statement:
 
 
 TASK_EXPORTS = _exports(
-    "tasks", f"SELECT * FROM tasks WHERE {FOUND} ORDER BY is_completed, created_at DESC, id", Task.__table__.c
+    "tasks",
+    f"SELECT * FROM tasks WHERE {FOUND} ORDER BY is_completed, created_at DESC, id",
+    Task.__table__.c,
+    # A line may have 30 kB.
+    lines_at_a_time=100,
 )
 HISTORY_EXPORTS = _exports(
     "history",
     f"SELECT * FROM task_history WHERE {MATCHING} ORDER BY timestamp DESC, history_id DESC",
     [TaskHistory.__table__.c[name] for name in HistoryResponse.model_fields],
+    lines_at_a_time=500,
 )
 
 
 async def exported(database: Database, export: Export, parameters: Mapping[str, Any]) -> AsyncGenerator[bytes]:
-    """Yield the text of `export`, in UTF-8, a few hundred lines at a time; the header comes with the first.
+    """Yield the text of `export`, in UTF-8, some lines at a time; the header comes with the first.
 
     Close the generator, because it holds a connection. Raises as `Database.stream` does.
     """
     header = export.header
-    async with aclosing(database.stream(export.statement, parameters)) as batches:
+    async with aclosing(database.stream(export.statement, parameters, export.lines_at_a_time)) as batches:
         async for rows in batches:
             yield "".join([header, *(f"{row.line}{export.end_of_line}" for row in rows)]).encode()
             header = ""

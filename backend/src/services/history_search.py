@@ -90,14 +90,15 @@ PERIOD = _period(
     f"SELECT * FROM task_history WHERE {_IN_PERIOD}",
     ENTRY_KINDS,
 )
-# The index on the action has the order of time for one action, so this merges the pages of each.
+# The index on the action has the order of time for one action, so this merges the pages of each. `= ANY` and the
+# action in the ORDER BY make the planner use that index, as in history_page.py.
 PERIOD_OF_ACTIONS = _period(
     "history_of_period_by_action_types",
     "A page of the history of a period, of several actions.",
     f"""
         SELECT entry.* FROM unnest({_ACTIONS}) AS given (action), LATERAL (
-            SELECT * FROM task_history WHERE action_type = action AND {_IN_PERIOD}
-            ORDER BY {_ORDER} LIMIT {LIMIT} + {OFFSET}
+            SELECT * FROM task_history WHERE action_type = ANY (ARRAY[action]) AND {_IN_PERIOD}
+            ORDER BY action_type, {_ORDER} LIMIT {LIMIT} + {OFFSET}
         ) entry
     """,
     f"kind = ANY ({_ACTIONS})",

@@ -174,7 +174,7 @@ class HistoryService:
         try:
             counted = await count_days(self._database, days_from_to(first, last), ZoneInfo(zone))
         except OverflowError as error:
-            raise InvalidInput("to" if first is None else "from", _NOT_IN_CALENDAR) from error
+            raise InvalidInput("to" if first is None or last == date.max else "from", _NOT_IN_CALENDAR) from error
         days = [
             DayCounts(
                 date=counted.days[0] + timedelta(days=number),

@@ -88,6 +88,8 @@ def test_an_error_does_not_repeat_what_was_sent(api: Api, secret: str) -> None:
         api.get(f"/tasks/{httpx.URL('http://x/', params={'q': secret}).query.decode()}"),
         api.get("/history", params={"page": secret, "action_type": secret, "task_id": secret}),
         api.post(f"/history/{quote(secret, safe='')}/undo"),
+        api.get("/stats/weekly", params={"date": secret, "tz": secret}),
+        api.get("/stats/daily", params={"from": secret, "to": secret, "tz": secret}),
         api.get(f"/tasks/{uuid4()}", headers=[(b"If-None-Match", secret.encode())]),
         api.delete(f"/tasks/{uuid4()}", headers=[(b"If-Match", f'"a", {secret}'.encode())]),
         api.post("/tasks", json={"title": "x"}, headers=[(b"Idempotency-Key", f"a {secret}".encode())]),

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, time, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from psycopg2.extras import NamedTupleCursor
@@ -15,8 +16,8 @@ from sqlalchemy.exc import OperationalError
 from src.database.statement import Statement
 from src.models import ActionType
 from src.services.history_page import page_of_history
-from src.services.period_counts import WEEKLY_COUNTS
-from src.utils.calendar_days import week_of
+from src.services.period_counts import COUNTS_OF_ROWS, DAILY_COUNTS, WEEKLY_COUNTS
+from src.utils.calendar_days import bounds_of_each, quarters, week_of
 from tests.support.alembic_command import alembic
 from tests.support.audit import MISCOUNTED
 from tests.support.client import Api
@@ -124,6 +125,22 @@ def what_the_service_counts(connection: Connection, now: datetime) -> tuple[list
     return counted, [*there, *by_action]
 
 
+def days_by_counts_and_by_rows(connection: Connection, now: datetime) -> list[list[Any]]:
+    """Return the counts of some days of Kathmandu, maintained and of rows, in the snapshot of `connection`."""
+    cursor = connection.connection.cursor(cursor_factory=NamedTupleCursor)
+    moments = bounds_of_each(now.date() - timedelta(days=11), now.date(), ZoneInfo("Asia/Kathmandu"))
+    days, numbers = zip(*quarters(moments) or [], strict=True)
+    period = {"start_day": days[:-1], "start_quarter": numbers[:-1], "end_day": days[1:], "end_quarter": numbers[1:]}
+    counts = []
+    for statement, bounds in (
+        (DAILY_COUNTS, {name: list(values) for name, values in period.items()}),
+        (COUNTS_OF_ROWS, {"moments": moments}),
+    ):
+        cursor.execute(statement.sql, bounds)
+        counts.append([(day.created, day.completed, day.changes) for day in cursor.fetchall()])
+    return counts
+
+
 @contextmanager
 def storm(url: URL, failures: list[Exception], folds: list[None]) -> Iterator[Callable[[], bool]]:
     """Write and fold on eight threads until the block ends; yield whether all of them still run."""
@@ -154,6 +171,8 @@ def test_the_counts_are_exact_at_every_moment_of_a_storm(database_url: URL, sql:
                 assert connection.execute(text(MISCOUNTED)).all() == []
                 counted, there = what_the_service_counts(connection, datetime.now(UTC))
                 assert counted == there
+                by_counts, by_rows = days_by_counts_and_by_rows(connection, datetime.now(UTC))
+                assert by_counts == by_rows
 
     assert len(folds) >= 100
     if isolation_level == "READ COMMITTED":

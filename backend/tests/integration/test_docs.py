@@ -28,8 +28,9 @@ SERVERS = ("make run", "../.venv/bin/uvicorn ")
 ALONE = "../.venv/bin/alembic "
 # Commands that name the tests they run.
 A_TEST = "../.venv/bin/python -m pytest "
-# The address in commands for a service that runs.
+# What is in commands for a service that runs: its address, or its data.
 ADDRESS = "localhost:8000"
+OF_A_SERVICE = (ADDRESS, "make backup")
 
 A_UUID = r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 A_TIME = r"\d{4}-\d\d-\d\dT[\d:.]+Z"
@@ -91,7 +92,7 @@ class Reader:
         self._server.wait_until_up().close()
 
     def _run(self, command: str, directory: Path) -> str:
-        if ADDRESS in command and self._server is None:
+        if self._server is None and any(part in command for part in OF_A_SERVICE):
             # The page takes a running service for granted.
             self.serve("make run", self._project)
         script = self._assignments + command
@@ -166,8 +167,11 @@ def checkout(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def reader(checkout: Path, database_url: URL, server_url: URL, empty_database: Callable[[], URL]) -> Iterator[Reader]:
+def reader(
+    checkout: Path, empty_data_dir: Path, database_url: URL, server_url: URL, empty_database: Callable[[], URL]
+) -> Iterator[Reader]:
     replacements = {
+        "/srv/restored": str(empty_data_dir),
         "postgresql://user:password@ep-name.region.aws.neon.tech/tasks?sslmode=require": environment_of(
             empty_database()
         ),

@@ -85,8 +85,7 @@ def test_data_of_another_version_is_refused_with_both_versions_and_a_way_out(dat
         pass
     sentence = str(raised.value)
     assert f"written by PostgreSQL {written}, and the embedded PostgreSQL is {int(number) // 10_000}," in sentence
-    assert "set DATA_DIR" in sentence
-    assert f"dump it with PostgreSQL {written}'s programs (pg_dump)" in sentence
+    assert f"run `make backup`, which runs PostgreSQL {written} once more, and then `make restore FILE=`" in sentence
 
 
 def test_a_failed_start_gives_its_own_reason_not_an_earlier_one(data_dir: Path) -> None:
@@ -98,23 +97,3 @@ def test_a_failed_start_gives_its_own_reason_not_an_earlier_one(data_dir: Path) 
     ):
         pass
     assert "an earlier reason" in (data_dir / "postgresql.log").read_text()
-
-
-def test_a_long_log_is_rotated_at_start(data_dir: Path) -> None:
-    log, before = data_dir / "postgresql.log", data_dir / "postgresql.log.1"
-    for long in ("first\n" * 2**18, "second\n" * 2**18):
-        log.write_text(long)
-        with EmbeddedPostgres(data_dir, NOT_DURABLE):
-            pass
-        assert before.read_text() == long
-        assert "ready to accept connections" in log.read_text()
-        assert "\nsecond" not in log.read_text()
-
-
-def test_a_log_that_is_a_symbolic_link_is_refused(data_dir: Path, tmp_path: Path) -> None:
-    (tmp_path / "elsewhere").touch()
-    (data_dir / "postgresql.log").unlink()
-    (data_dir / "postgresql.log").symlink_to(tmp_path / "elsewhere")
-    with pytest.raises(EmbeddedPostgresError, match=r"postgresql\.log"), EmbeddedPostgres(data_dir):
-        pass
-    assert (tmp_path / "elsewhere").read_text() == ""

@@ -4,12 +4,13 @@ import re
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from typing import Any
 from uuid import uuid4
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import URL, NullPool, create_engine, text
+from sqlalchemy import URL, NullPool, Row, create_engine, text
 from sqlalchemy.exc import DBAPIError
 
 import src.models
@@ -18,7 +19,7 @@ from src.database.base import Base
 from src.database.migrate import prepare_schema
 from src.database.search_indexes import INDEXES
 from tests.support.alembic_command import alembic
-from tests.support.audit import audit
+from tests.support.audit import MISCOUNTED, audit
 from tests.support.client import Api, error_of
 from tests.support.databases import Sql, execute, settings_for, table_names, transaction
 from tests.support.load import Callers
@@ -140,13 +141,56 @@ class OlderVersion(Callers):
 
 def test_the_schema_goes_down_and_up_while_an_older_version_changes_tasks(database_url: URL) -> None:
     with OlderVersion(database_url) as writers:
-        for revision in ("0004", "head", "0002", "head", "0001", "head"):
+        for revision in ("0005", "head", "0004", "head", "0002", "head", "0001", "head"):
             writers.wait_for_changes(20)
             migrated = alembic(database_url, "upgrade" if revision == "head" else "downgrade", revision)
             assert migrated.returncode == 0, migrated.stderr
         writers.wait_for_changes(20)
     assert writers.errors == []
     assert not any(audit(database_url, []))
+
+
+# The functions and the view, as the database has them.
+PROGRAMS = (
+    "SELECT pg_get_functiondef(oid) FROM pg_proc WHERE pronamespace = 'public'::regnamespace"
+    " UNION ALL SELECT pg_get_viewdef('count_changes'::regclass) ORDER BY 1"
+)
+
+
+def test_a_downgrade_brings_the_functions_of_revision_0005_back(empty_database: Callable[[], URL]) -> None:
+    url = empty_database()
+    assert alembic(url, "upgrade", "0005").returncode == 0
+    queries = (PROGRAMS, DEFINITIONS["constraints"], DEFINITIONS["indexes"])
+    before = [execute(url, query) for query in queries]
+    assert alembic(url, "upgrade", "head").returncode == 0
+    assert execute(url, PROGRAMS) != before[0]
+
+    assert alembic(url, "downgrade", "0005").returncode == 0
+
+    assert [execute(url, query) for query in queries] == before
+
+
+# How a version before revision 0006 reads and folds the counts.
+READ_OF_OLDER_VERSION = """
+    SELECT kind, CAST(sum(count) AS bigint) FROM (
+        SELECT kind, count FROM counts WHERE day IS NULL UNION ALL SELECT kind, change FROM count_changes
+    ) AS part GROUP BY kind ORDER BY kind
+"""
+
+
+def test_an_older_version_counts_on_through_an_upgrade(database_url: URL, sql: Sql) -> None:
+    def write_and_read() -> list[Row[Any]]:
+        for statement in OF_OLDER_VERSION[:2]:
+            execute(database_url, statement, id=uuid4())
+        return list(sql(READ_OF_OLDER_VERSION))
+
+    assert alembic(database_url, "downgrade", "0005").returncode == 0
+    assert write_and_read() == [("CREATED", 1), ("task created", 1)]
+    assert alembic(database_url, "upgrade", "head").returncode == 0
+    assert write_and_read() == [("CREATED", 2), ("task created", 2)]
+    sql("SELECT fold_counts()")
+    assert write_and_read() == [("CREATED", 3), ("task created", 3)]
+    assert sql(MISCOUNTED) == []
 
 
 def test_an_upgrade_keeps_the_entries_of_an_older_version_which_cannot_be_undone(api: Api, database_url: URL) -> None:

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, suppress
+from datetime import UTC, datetime, timedelta
 from types import ModuleType
 from typing import Any, cast
 from uuid import UUID, uuid4
@@ -61,6 +62,10 @@ REQUESTS: dict[str, tuple[Any, ...]] = {
     "next page of the history": ("GET", f"/history?cursor={'0' * 48}", None),
     "ready": ("GET", "/health/ready", None),
     "stats": ("GET", "/stats/weekly", None),
+    "stats of a week": ("GET", "/stats/weekly?date=2026-11-18&tz=Asia/Kathmandu", None),
+    "stats of a week long ago": ("GET", "/stats/weekly?date=1971-06-01&tz=Africa/Monrovia", None),
+    "stats of days": ("GET", "/stats/daily?from=2025-11-18&to=2026-11-18&tz=Europe/Berlin", None),
+    "stats of the last days": ("GET", "/stats/daily", None),
     "not found": ("PATCH", f"/tasks/{uuid4()}/complete", None),
     "get again": ("GET", "/tasks/{id}", None, {"If-None-Match": "*"}),
     "create with a key": ("POST", "/tasks", {"title": "x"}, KEY),
@@ -137,13 +142,13 @@ def many_rows(clone: Callable[[], AbstractContextManager[URL]]) -> Iterator[tupl
 def fill(url: URL) -> UUID:
     execute(
         url,
-        "INSERT INTO tasks SELECT gen_random_uuid(), 'Task', NULL, number % 3 = 0, at, at,"
+        "INSERT INTO tasks SELECT gen_random_uuid(), 'Task ' || number, NULL, number % 3 = 0, at, at,"
         " CASE WHEN number % 3 = 0 THEN at END"
         " FROM generate_series(1, 20000) number, LATERAL (SELECT now() - number * interval '100 minutes' AS at) moment",
     )
     execute(
         url,
-        f"{AS_REPLICA}INSERT INTO task_history SELECT gen_random_uuid(), id, action, 'x', created_at"
+        f"{AS_REPLICA}INSERT INTO task_history SELECT gen_random_uuid(), id, action, 'x', created_at, title"
         " FROM tasks, unnest(ARRAY['CREATED', 'UPDATED', 'COMPLETED']) action",
     )
     execute(url, "VACUUM ANALYZE tasks, task_history")
@@ -152,6 +157,9 @@ def fill(url: URL) -> UUID:
     return task_id
 
 
+# In the title of one task of `many_rows`.
+A_WORD = "12345"
+A_DAY_AGO = datetime.now(UTC) - timedelta(days=1)
 CURSOR = EntryPosition("2026-01-01T00:00:00.000000Z", UUID("0b7e1f0a-6f0e-4c2b-9d0e-2f6a5f1c9a11"))
 
 
@@ -169,6 +177,8 @@ CURSOR = EntryPosition("2026-01-01T00:00:00.000000Z", UUID("0b7e1f0a-6f0e-4c2b-9
             lambda tasks, history, task_id: tasks.get_tasks_paginated(10, TaskPosition(True, *CURSOR)),
             "ix_tasks_is_completed_created_at_id",
         ),
+        (lambda tasks, history, task_id: history.get_weekly_stats(), "uq_counts_day_kind"),
+        (lambda tasks, history, task_id: history.get_daily_stats(), "uq_counts_day_kind"),
         (lambda tasks, history, task_id: history.get_history_paginated(), "ix_task_history_timestamp_history_id"),
         (
             lambda tasks, history, task_id: history.get_history_paginated(page=4000),
@@ -185,6 +195,26 @@ CURSOR = EntryPosition("2026-01-01T00:00:00.000000Z", UUID("0b7e1f0a-6f0e-4c2b-9
         (
             lambda tasks, history, task_id: history.get_history_paginated(after=CURSOR),
             "ix_task_history_timestamp_history_id",
+        ),
+        (lambda tasks, history, task_id: tasks.get_all_tasks(query=A_WORD), "ix_tasks_text"),
+        (lambda tasks, history, task_id: tasks.get_tasks_paginated(10, query=A_WORD), "ix_tasks_text"),
+        (
+            lambda tasks, history, task_id: history.get_history_paginated(query=A_WORD, since=A_DAY_AGO),
+            "ix_task_history_text",
+        ),
+        (
+            lambda tasks, history, task_id: history.get_history_paginated(since=A_DAY_AGO),
+            "ix_task_history_timestamp_history_id",
+        ),
+        (
+            lambda tasks, history, task_id: history.get_history_paginated(
+                action_type=[ActionType.CREATED, ActionType.DELETED], until=A_DAY_AGO
+            ),
+            "ix_task_history_action_type_timestamp_history_id",
+        ),
+        (
+            lambda tasks, history, task_id: history.get_history_paginated(task_id=task_id, since=A_DAY_AGO),
+            "ix_task_history_task_id_timestamp_history_id",
         ),
     ],
 )

@@ -30,23 +30,41 @@ _EVERYTHING = f"""
 # Each title of a Writer ends in a UUID.
 _UNIQUE = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$")
 
-# Returns the differences between the maintained counts and the rows: by kind and day, and by kind.
-MISCOUNTED = """
-    WITH counted AS (
-        SELECT kind, day, count FROM counts WHERE day IS NOT NULL UNION ALL SELECT kind, day, change FROM count_changes
-    ), there AS (
-        SELECT action_type AS kind, (timestamp AT TIME ZONE 'UTC')::date AS day FROM task_history
-        UNION ALL SELECT 'task created', (created_at AT TIME ZONE 'UTC')::date FROM tasks
-        UNION ALL SELECT 'task completed', (completed_at AT TIME ZONE 'UTC')::date FROM tasks WHERE is_completed
+# A time as its day in UTC and the number of its quarter of an hour.
+_MOMENT = """
+    ({0} AT TIME ZONE 'UTC')::date AS day,
+    (extract(hour FROM {0} AT TIME ZONE 'UTC') * 4 + div(extract(minute FROM {0} AT TIME ZONE 'UTC'), 15))::integer
+        AS quarter
+"""
+# Returns the differences between the maintained counts and the rows: by kind and quarter of an hour, by kind and day,
+# and by kind.
+MISCOUNTED = f"""
+    WITH there AS (
+        SELECT action_type AS kind, {_MOMENT.format("timestamp")} FROM task_history
+        UNION ALL SELECT 'task created', {_MOMENT.format("created_at")} FROM tasks
+        UNION ALL SELECT 'task completed', {_MOMENT.format("completed_at")} FROM tasks WHERE is_completed
+    ), change AS (
+        SELECT kind, day, quarter, change FROM count_changes
+        UNION ALL SELECT kind, day, quarter, -count(*) FROM there GROUP BY 1, 2, 3
     )
-    SELECT kind, day, sum(count) FROM (
-        SELECT kind, day, count FROM counted UNION ALL SELECT kind, day, -count(*) FROM there GROUP BY 1, 2
-    ) AS difference GROUP BY 1, 2 HAVING sum(count) <> 0
+    SELECT kind, day, quarter, sum(change) FROM (
+        SELECT kind, day, (number - 1)::integer AS quarter, so_far - coalesce(quarters[number - 1], 0) AS change
+        FROM counts, unnest(quarters) WITH ORDINALITY AS running (so_far, number)
+        UNION ALL SELECT kind, day, quarter, change FROM change
+    ) AS difference GROUP BY 1, 2, 3 HAVING sum(change) <> 0
     UNION ALL
-    SELECT kind, NULL, sum(count) FROM (
-        SELECT kind, count FROM counts WHERE day IS NULL UNION ALL SELECT kind, change FROM count_changes
-        UNION ALL SELECT kind, -count(*) FROM there GROUP BY 1
-    ) AS difference GROUP BY 1 HAVING sum(count) <> 0
+    SELECT kind, day, NULL, sum(change) FROM (
+        SELECT kind, day, count AS change FROM counts WHERE day IS NOT NULL
+        UNION ALL SELECT kind, day, change FROM change
+    ) AS difference GROUP BY 1, 2 HAVING sum(change) <> 0
+    UNION ALL
+    SELECT kind, NULL, NULL, sum(change) FROM (
+        SELECT kind, count AS change FROM counts WHERE day IS NULL
+        UNION ALL SELECT kind, change FROM change
+    ) AS difference GROUP BY 1 HAVING sum(change) <> 0
+    UNION ALL
+    SELECT kind, day, cardinality(quarters), count FROM counts
+    WHERE CASE WHEN day IS NULL THEN quarters IS NOT NULL ELSE cardinality(quarters) IS DISTINCT FROM 96 END
 """
 
 

@@ -100,5 +100,5 @@ class Api(httpx.Client):
         """Undo an entry of the history."""
         return data_of(self.post(f"/history/{entry['history_id']}/undo"), popup=UNDO_POPUPS[entry["action_type"]])
 
-    def stats(self) -> Json:
-        return data_of(self.get("/stats/weekly"))
+    def stats(self, **parameters: str) -> Json:
+        return data_of(self.get("/stats/weekly", params=parameters))

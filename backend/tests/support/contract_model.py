@@ -78,6 +78,11 @@ class Model:
     # By Idempotency-Key, and by everything else that a change must repeat to be the same: the entry.
     made: dict[tuple[Any, ...], str] = field(default_factory=dict)
 
+    def listed(self) -> list[Json]:
+        """Return the tasks in the order of the list."""
+        newest_first = sorted(self.tasks.values(), key=lambda task: str(task["created_at"]), reverse=True)
+        return sorted(newest_first, key=lambda task: bool(task["is_completed"]))
+
     def outcome(self, task_id: str, made_before: bool, guard: Guard, fields: Json) -> Outcome:
         """Return how the API must answer a change that sets `fields`, or that deletes the task if they are None."""
         task = self.tasks.get(task_id)
@@ -136,6 +141,15 @@ class Model:
             "INCOMPLETED": "Task marked as completed (undo)",
             "DELETED": f"Task restored: '{title}'",
         }[entry.action_type]
+
+
+def holds_words(q: str, *texts: str | None) -> bool:
+    """Tell whether each word of `q` is in one of the texts, regardless of case.
+
+    PostgreSQL and Python agree on the case of ASCII letters; on others only as far as the database's locale knows them.
+    """
+    searched = "\n".join(text or "" for text in texts).lower()
+    return all(word in searched for word in q.lower().split())
 
 
 def edit_sentence(before: Json, after: Json) -> str:

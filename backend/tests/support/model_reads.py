@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack
+from typing import Any
 from uuid import uuid4
 
 from fastapi import FastAPI
@@ -10,12 +11,22 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from sqlalchemy import URL
 
 from src.database.database import Database
-from tests.support.client import Api, data_of, error_of
-from tests.support.contract_model import POPUPS, Guard, Model
+from tests.support.client import Api, Json, data_of, error_of
+from tests.support.contract_model import POPUPS, Entry, Guard, Model, holds_words
 from tests.support.databases import settings_for
+from tests.support.exports import export, items_of_ndjson, rows_for, rows_of_csv
 
 # For `pick`.
 which_ones = st.integers(0, 7)
+
+# Searches, of characters whose case every locale knows. The titles have the same ones, among others.
+SEARCHED = "aAbB1%_\\'\"! \n\N{SHOPPING TROLLEY}"
+_searches = st.none() | st.text(SEARCHED, max_size=4) | st.sampled_from(["task CREATED", "TITLE a", "marked", "undo"])
+# Each of them, and some more.
+_common_searches = [*(each for each in SEARCHED if not each.isspace()), "A B", "b 1", "a !", "deleted A", "from b"]
+_formats = st.sampled_from([None, None, "csv", "ndjson"])
+# Which entry's time is a bound of a range.
+_bounds = st.none() | st.integers(0, 9)
 
 
 class TaskReads(RuleBasedStateMachine):
@@ -77,21 +88,51 @@ class TaskReads(RuleBasedStateMachine):
         limit=st.integers(1, 10),
         page=st.none() | st.integers(1, 5),
         offset=st.none() | st.integers(0, 20),
-        action=st.none() | st.sampled_from(list(POPUPS)),
+        actions=st.lists(st.sampled_from(list(POPUPS)), max_size=3),
         which=st.none() | st.integers(0, 5),
+        q=_searches,
+        bounds=st.tuples(_bounds, _bounds),
+        file_format=_formats,
     )
     def read_history(
-        self, limit: int, page: int | None, offset: int | None, action: str | None, which: int | None
+        self,
+        limit: int,
+        page: int | None,
+        offset: int | None,
+        actions: list[str],
+        which: int | None,
+        q: str | None,
+        bounds: tuple[int | None, int | None],
+        file_format: str | None,
     ) -> None:
         log = self.model.log
         task_id = log[which].task_id if which is not None and which < len(log) else None
-        given = {"limit": limit, "page": page, "offset": offset, "action_type": action, "task_id": task_id}
-        history = self.api.history(**{name: value for name, value in given.items() if value is not None})
-        matching = [
-            entry.item
-            for entry in reversed(log)
-            if task_id in (None, entry.task_id) and action in (None, entry.action_type)
-        ]
+        start, end = (log[each % len(log)].timestamp if each is not None and log else None for each in bounds)
+        given = {"action_type": actions, "task_id": task_id, "q": q, "from": start, "to": end}
+        filters = {name: value for name, value in given.items() if value is not None}
+        if self._expect_refusal_of("/history", filters):
+            return
+
+        def matches(entry: Entry) -> bool:
+            return (
+                task_id in (None, entry.task_id)
+                and (not actions or entry.action_type in actions)
+                and (start is None or entry.timestamp >= start)
+                and (end is None or entry.timestamp < end)
+                and _holds(entry, q or "")
+            )
+
+        matching = [entry.item for entry in reversed(log) if matches(entry)]
+        if file_format is None:
+            self._expect_page(matching, limit, page, offset, filters)
+        else:
+            self._expect_export("/history", file_format, matching, filters)
+
+    def _expect_page(
+        self, matching: list[Json], limit: int, page: int | None, offset: int | None, filters: dict[str, Any]
+    ) -> None:
+        place = {name: value for name, value in (("page", page), ("offset", offset)) if value is not None}
+        history = self.api.history(limit=limit, **place, **filters)
         first = (page - 1) * limit if page is not None else offset or 0
         assert history["items"] == matching[first : first + limit]
         assert history["pagination"] == {
@@ -102,6 +143,73 @@ class TaskReads(RuleBasedStateMachine):
             "has_next": first + limit < len(matching),
             "has_prev": first > 0,
         }
+
+    def _expect_export(self, path: str, file_format: str, matching: list[Json], filters: dict[str, Any]) -> None:
+        text = export(self.api, path, file_format, **filters)
+        if file_format == "csv":
+            assert rows_of_csv(text) == rows_for(path.strip("/"), matching)
+        else:
+            assert items_of_ndjson(text) == matching
+
+    def _expect_refusal_of(self, path: str, filters: dict[str, Any]) -> bool:
+        """Tell whether these filters are not valid; if so, the API must refuse them."""
+        q, start, end = (filters.get(name) for name in ("q", "from", "to"))
+        if q is not None and not q.strip():
+            rule = "must contain a visible character" if q else "must be 1 to 200 characters"
+            assert error_of(self.api.get(path, params=filters), 400) == f"q: {rule}"
+        elif start is not None and end is not None and start >= end:
+            assert error_of(self.api.get(path, params=filters), 400) == "from: must be before to"
+        else:
+            return False
+        return True
+
+    @rule(
+        q=_searches,
+        is_completed=st.sampled_from([None, "true", "false"]),
+        limit=st.none() | st.integers(1, 5),
+        file_format=_formats,
+    )
+    def read_list(self, q: str | None, is_completed: str | None, limit: int | None, file_format: str | None) -> None:
+        given = {"q": q, "is_completed": is_completed}
+        filters = {name: value for name, value in given.items() if value is not None}
+        if self._expect_refusal_of("/tasks", filters):
+            return
+        matching = [
+            task
+            for task in self.model.listed()
+            if is_completed in (None, str(task["is_completed"]).lower())
+            and holds_words(q or "", task["title"], task["description"])
+        ]
+        if file_format is not None:
+            self._expect_export("/tasks", file_format, matching, filters)
+        elif limit is None:
+            assert data_of(self.api.get("/tasks", params=filters)) == matching
+        else:
+            assert [task for page in self.api.pages("/tasks", limit=limit, **filters) for task in page] == matching
+
+    @precondition(lambda self: self.model.log)
+    @rule()
+    def read_every_search(self) -> None:
+        for q in _common_searches:
+            entries = [entry for entry in reversed(self.model.log) if _holds(entry, q)]
+            self._expect_page([entry.item for entry in entries], 100, None, None, {"q": q})
+            tasks = [task for task in self.model.listed() if holds_words(q, task["title"], task["description"])]
+            assert data_of(self.api.get("/tasks", params={"q": q})) == tasks
+
+    @precondition(lambda self: self.model.log)
+    @rule()
+    def read_every_period(self) -> None:
+        newest_first = [entry.item for entry in reversed(self.model.log)]
+        for number, entry in enumerate(newest_first):
+            self._expect_page(newest_first[number + 1 :], 100, None, None, {"to": entry["timestamp"]})
+            self._expect_page(newest_first[: number + 1], 100, None, None, {"from": entry["timestamp"]})
+
+    @rule()
+    def read_every_export(self) -> None:
+        entries = [entry.item for entry in reversed(self.model.log)]
+        for file_format in ("csv", "ndjson"):
+            self._expect_export("/history", file_format, entries, {})
+            self._expect_export("/tasks", file_format, self.model.listed(), {})
 
     @rule()
     def read_stats(self) -> None:
@@ -114,5 +222,8 @@ class TaskReads(RuleBasedStateMachine):
 
     @invariant()
     def the_list_is_the_model(self) -> None:
-        newest_first = sorted(self.model.tasks.values(), key=lambda task: str(task["created_at"]), reverse=True)
-        assert self.api.list_tasks() == sorted(newest_first, key=lambda task: bool(task["is_completed"]))
+        assert self.api.list_tasks() == self.model.listed()
+
+
+def _holds(entry: Entry, q: str) -> bool:
+    return holds_words(q, entry.description, entry.task_title)

@@ -17,7 +17,7 @@ const toasts: Record<components["schemas"]["Popup"], string> = {
   TASK_DELETED: "Deleted",
 };
 
-const api = createClient<paths>({ baseUrl: argv[2] ?? "http://127.0.0.1:8000" });
+const api = createClient<paths, "application/json">({ baseUrl: argv[2] ?? "http://127.0.0.1:8000" });
 
 // A creation that is sent again with its key is answered again, but done once.
 const header = { "Idempotency-Key": crypto.randomUUID() };
@@ -97,6 +97,15 @@ assert.deepEqual(actions, ["DELETED", "CREATED", "DELETED", "INCOMPLETED", "COMP
 assert.equal(history.data.data.items[0]?.task_title, "Buy groceries");
 assert.equal(history.data.data.pagination.total_count, 7);
 
+// Searches, and a list as a file.
+const action_type: Action[] = ["CREATED", "COMPLETED"];
+const query = { task_id: task.id, q: "groceries", from: task.created_at, action_type };
+const found = await api.GET("/history", { params: { query } });
+assert.equal(found.data?.data.pagination.total_count, 2);
+const file = await api.GET("/tasks", { params: { query: { q: "groceries", format: "csv" } }, parseAs: "text" });
+const lines: string[] | undefined = file.data?.split("\r\n");
+assert.equal(lines?.[0], "id,title,description,is_completed,created_at,updated_at,completed_at");
+
 // What the document does not allow does not compile, and the service refuses it too.
 // @ts-expect-error: an unknown field
 const misspelt = await api.POST("/tasks", { body: { titel: "Buy" } });
@@ -104,5 +113,5 @@ assert.equal(misspelt.error?.error, "title: is required; titel: is not a known f
 // @ts-expect-error: a condition that a list does not take
 await api.GET("/tasks", { params: { header: { "If-Match": "*" } } });
 // @ts-expect-error: an action that is none
-const unknown = await api.GET("/history", { params: { query: { action_type: "VANISHED" } } });
+const unknown = await api.GET("/history", { params: { query: { action_type: ["VANISHED"] } } });
 assert.equal(unknown.response.status, 400);

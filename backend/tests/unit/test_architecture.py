@@ -12,6 +12,7 @@ LEAVES = {
     "src.utils.calendar_days",
     "src.utils.cursors",
     "src.utils.derived_ids",
+    "src.utils.full_disk",
     "src.utils.json_text",
     "src.utils.processes",
     "src.utils.timestamps",
@@ -34,6 +35,7 @@ ALLOWED = {
         "src.schemas",
         "src.models.task_history",
         "src.database.database",
+        "src.database.disk",
         "src.database.migrate",
         "src.database.search_indexes",
         "src.embedded_postgres",
@@ -43,6 +45,17 @@ ALLOWED = {
         "src.exceptions",
         "config",
     },
+    "keeping": {
+        "config",
+        "src.database.base",
+        "src.database.connection",
+        "src.database.faults",
+        "src.database.migrate",
+        "src.database.search_indexes",
+        "src.embedded_postgres",
+        "src.models",
+    }
+    | LEAVES,
     "serving": {"config", "src.database.migrate", "src.embedded_postgres", "src.utils.response"} | LEAVES,
 }
 

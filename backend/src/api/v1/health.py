@@ -3,6 +3,7 @@
 from fastapi import APIRouter, Response
 
 from src.api.dependencies import NOT_READY, UNEXPECTED, Db, operation_id
+from src.database.disk import require_room
 from src.database.migrate import require_current_schema
 from src.schemas.health import Health, Healthy, Readiness, Ready
 from src.utils.json_text import JsonText
@@ -22,9 +23,10 @@ async def get_health() -> Response:
 
 @router.get("/health/ready", summary="Can it serve?", response_model=Ready, responses=NOT_READY)
 async def get_readiness(database: Db) -> Response:
-    """A readiness probe: the database answers and has the schema of this version.
+    """A readiness probe: the database answers, has the schema of this version and room on its disk.
 
     It does not check a replica: without one, tasks can still be changed.
     """
+    await require_room(database)
     await require_current_schema(database)
     return success(_READY)

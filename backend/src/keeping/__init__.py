@@ -1,0 +1,1 @@
+"""Backups: the data as one file, and a database from such a file."""
