@@ -6,10 +6,10 @@ from argparse import ArgumentParser
 from pathlib import Path
 
 from config import BACKEND, ConfigurationError, load_settings
+from src.backups.backup import back_up
+from src.backups.restore import restore
+from src.backups.target import BackupError
 from src.embedded_postgres.programs import EmbeddedPostgresError
-from src.keeping.backup import back_up
-from src.keeping.place import KeepingError
-from src.keeping.restore import restore
 from src.observability.log import configure_log
 from src.serving.process import unwind_on_signals
 
@@ -37,7 +37,7 @@ def main() -> None:
         else:
             assert file is not None
             _restore(file)
-    except (ConfigurationError, EmbeddedPostgresError, KeepingError) as error:
+    except (ConfigurationError, EmbeddedPostgresError, BackupError) as error:
         sys.exit(str(error))
     except OSError as error:
         sys.exit(f"{error.filename or 'The backup'}: {error.strerror or error}.")
@@ -51,10 +51,12 @@ def _back_up(directory: Path, file: Path | None, programs: Path | None) -> None:
 
 
 def _restore(file: Path) -> None:
-    label, kept = restore(load_settings(), file)
+    label, miscounted, kept = restore(load_settings(), file)
     print(f"Restored {label.tasks:,} tasks and {label.entries:,} history entries")
+    if miscounted:
+        print(f"The backup had wrong totals ({', '.join(miscounted)}); all totals have been counted again.")
     if kept is not None:
-        print(f"The old data is in {kept}; delete it once you are content with the new.")
+        print(f"The old data is in {kept}; delete it once you are sure that you no longer need it.")
 
 
 if __name__ == "__main__":

@@ -198,7 +198,7 @@ class Settings(BaseSettings):
         " that callers have not finished reading.",
     )
     export_timeout_s: float = Field(
-        3600.0,
+        600.0,
         gt=0,
         le=86_400,
         description="How long a caller may take to read an export, which holds a database connection meanwhile.",

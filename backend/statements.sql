@@ -496,7 +496,8 @@ WITH day_total AS (
          FROM day_total
        ),
      day_of_offset AS (
-         SELECT timezone('UTC', CAST(day + 1 AS timestamp)) AS ends, newer
+         SELECT timezone('UTC', CAST(day + 1 AS timestamp)) AS ends,
+                CAST(:offset AS bigint) - newer AS remaining
          FROM running_total
          WHERE CAST(:offset AS bigint) >= newer AND CAST(:offset AS bigint) < newer + count
        ),
@@ -526,8 +527,8 @@ WITH day_total AS (
                                   FROM day_of_offset)
                ORDER BY timestamp DESC, history_id DESC
                LIMIT CAST(:limit AS integer)
-               OFFSET CAST(:offset AS bigint) - (SELECT newer
-                                                 FROM day_of_offset)) AS entry
+               OFFSET (SELECT remaining
+                       FROM day_of_offset)) AS entry
        ),
      listed AS (
          SELECT concat('[', string_agg(CAST(row_to_json(page) AS text), ','), ']') AS items,
@@ -567,7 +568,8 @@ WITH day_total AS (
          FROM day_total
        ),
      day_of_offset AS (
-         SELECT timezone('UTC', CAST(day + 1 AS timestamp)) AS ends, newer
+         SELECT timezone('UTC', CAST(day + 1 AS timestamp)) AS ends,
+                CAST(:offset AS bigint) - newer AS remaining
          FROM running_total
          WHERE CAST(:offset AS bigint) >= newer AND CAST(:offset AS bigint) < newer + count
        ),
@@ -597,8 +599,8 @@ WITH day_total AS (
                                   FROM day_of_offset)
                ORDER BY action_type, timestamp DESC, history_id DESC
                LIMIT CAST(:limit AS integer)
-               OFFSET CAST(:offset AS bigint) - (SELECT newer
-                                                 FROM day_of_offset)) AS entry
+               OFFSET (SELECT remaining
+                       FROM day_of_offset)) AS entry
        ),
      listed AS (
          SELECT concat('[', string_agg(CAST(row_to_json(page) AS text), ','), ']') AS items,
@@ -900,47 +902,49 @@ FROM (SELECT task.id AS id,
 -- History as csv, line by line.
 SET LOCAL plan_cache_mode = force_custom_plan;
 SET LOCAL jit = off;
-SELECT concat_ws(',',
-                 COALESCE(CAST(history_id AS text), ''),
-                 COALESCE(CAST(task_id AS text), ''),
-                 COALESCE(CAST(action_type AS text), ''),
-                 COALESCE('"' || replace(CASE
-                                           WHEN "left"(description, 1) IN ('=',
-                                                                           '+',
-                                                                           '-',
-                                                                           '@',
-                                                                           chr(9),
-                                                                           chr(10),
-                                                                           chr(13),
-                                                                           '＝',
-                                                                           '＋',
-                                                                           '－',
-                                                                           '＠')
-                                             THEN '''' || description
-                                           ELSE description
-                                         END,
-                                         '"',
-                                         '""') || '"',
-                          ''),
-                 COALESCE(CAST(timestamp AS text), ''),
-                 COALESCE('"' || replace(CASE
-                                           WHEN "left"(task_title, 1) IN ('=',
-                                                                          '+',
-                                                                          '-',
-                                                                          '@',
-                                                                          chr(9),
-                                                                          chr(10),
-                                                                          chr(13),
-                                                                          '＝',
-                                                                          '＋',
-                                                                          '－',
-                                                                          '＠')
-                                             THEN '''' || task_title
-                                           ELSE task_title
-                                         END,
-                                         '"',
-                                         '""') || '"',
-                          '')) AS line
+SELECT concat(concat_ws(',',
+                        COALESCE(CAST(history_id AS text), ''),
+                        COALESCE(CAST(task_id AS text), ''),
+                        COALESCE(CAST(action_type AS text), ''),
+                        COALESCE('"' || replace(CASE
+                                                  WHEN "left"(description, 1) IN ('=',
+                                                                                  '+',
+                                                                                  '-',
+                                                                                  '@',
+                                                                                  chr(9),
+                                                                                  chr(10),
+                                                                                  chr(13),
+                                                                                  '＝',
+                                                                                  '＋',
+                                                                                  '－',
+                                                                                  '＠')
+                                                    THEN '''' || description
+                                                  ELSE description
+                                                END,
+                                                '"',
+                                                '""') || '"',
+                                 ''),
+                        COALESCE(CAST(timestamp AS text), ''),
+                        COALESCE('"' || replace(CASE
+                                                  WHEN "left"(task_title, 1) IN ('=',
+                                                                                 '+',
+                                                                                 '-',
+                                                                                 '@',
+                                                                                 chr(9),
+                                                                                 chr(10),
+                                                                                 chr(13),
+                                                                                 '＝',
+                                                                                 '＋',
+                                                                                 '－',
+                                                                                 '＠')
+                                                    THEN '''' || task_title
+                                                  ELSE task_title
+                                                END,
+                                                '"',
+                                                '""') || '"',
+                                 '')),
+              chr(13),
+              chr(10)) AS line
 FROM (SELECT history_id,
              task_id,
              action_type,
@@ -969,7 +973,7 @@ FROM (SELECT history_id,
 -- History as ndjson, line by line.
 SET LOCAL plan_cache_mode = force_custom_plan;
 SET LOCAL jit = off;
-SELECT CAST(row_to_json(item) AS text) AS line
+SELECT concat(row_to_json(item), chr(10)) AS line
 FROM (SELECT history_id,
              task_id,
              action_type,
@@ -998,7 +1002,56 @@ FROM (SELECT history_id,
 -- A page of the history of a period.
 SET LOCAL plan_cache_mode = force_custom_plan;
 SET LOCAL jit = off;
-WITH total AS (
+WITH until AS (
+         SELECT (SELECT CAST(COALESCE(sum(count), 0) AS bigint)
+                 FROM (SELECT day, count
+                       FROM counts
+                       WHERE kind IN ('CREATED', 'UPDATED', 'COMPLETED', 'INCOMPLETED', 'DELETED')
+                         AND day IS NOT NULL
+
+                       UNION ALL
+
+                       SELECT day, change
+                       FROM count_changes
+                       WHERE kind IN ('CREATED', 'UPDATED', 'COMPLETED', 'INCOMPLETED', 'DELETED')) AS part
+                 WHERE day > CAST(timezone('UTC', COALESCE(CAST(:until AS timestamptz), 'infinity')) AS date)) + (SELECT count(*)
+                                                                                                                  FROM task_history
+                                                                                                                  WHERE timestamp >= COALESCE(CAST(:until AS timestamptz),
+                                                                                                                                              'infinity')
+                                                                                                                    AND timestamp < timezone('UTC',
+                                                                                                                                             CAST(CAST(timezone('UTC',
+                                                                                                                                                                COALESCE(CAST(:until AS timestamptz),
+                                                                                                                                                                         'infinity')) AS date) + 1 AS timestamp))) AS newer
+       ),
+     day_total AS (
+         SELECT day, CAST(sum(count) AS bigint) AS count
+         FROM (SELECT day, count
+               FROM counts
+               WHERE kind IN ('CREATED', 'UPDATED', 'COMPLETED', 'INCOMPLETED', 'DELETED')
+                 AND day IS NOT NULL
+
+               UNION ALL
+
+               SELECT day, change
+               FROM count_changes
+               WHERE kind IN ('CREATED', 'UPDATED', 'COMPLETED', 'INCOMPLETED', 'DELETED')) AS part
+         GROUP BY day
+       ),
+     running_total AS (
+         SELECT day, count, CAST(sum(count) OVER (ORDER BY day DESC) AS bigint) - count AS newer
+         FROM day_total
+       ),
+     day_of_offset AS (
+         SELECT timezone('UTC', CAST(day + 1 AS timestamp)) AS ends,
+                CAST(:offset AS bigint) + (SELECT newer
+                                           FROM until) - newer AS remaining
+         FROM running_total
+         WHERE CAST(:offset AS bigint) + (SELECT newer
+                                          FROM until) >= newer
+           AND CAST(:offset AS bigint) + (SELECT newer
+                                          FROM until) < newer + count
+       ),
+     total AS (
          SELECT (SELECT CAST(COALESCE(sum(count), 0) AS bigint)
                  FROM (SELECT day, count
                        FROM counts
@@ -1018,33 +1071,11 @@ WITH total AS (
                                                                                                               AND timestamp < timezone('UTC',
                                                                                                                                        CAST(CAST(timezone('UTC',
                                                                                                                                                           COALESCE(CAST(:since AS timestamptz),
-                                                                                                                                                                   '-infinity')) AS date) + 1 AS timestamp))) - ((SELECT CAST(COALESCE(sum(count),
-                                                                                                                                                                                                                                       0) AS bigint)
-                                                                                                                                                                                                                  FROM (SELECT day,
-                                                                                                                                                                                                                               count
-                                                                                                                                                                                                                        FROM counts
-                                                                                                                                                                                                                        WHERE kind IN ('CREATED', 'UPDATED', 'COMPLETED', 'INCOMPLETED', 'DELETED')
-                                                                                                                                                                                                                          AND day IS NOT NULL
-
-                                                                                                                                                                                                                        UNION ALL
-
-                                                                                                                                                                                                                        SELECT day,
-                                                                                                                                                                                                                               change
-                                                                                                                                                                                                                        FROM count_changes
-                                                                                                                                                                                                                        WHERE kind IN ('CREATED', 'UPDATED', 'COMPLETED', 'INCOMPLETED', 'DELETED')) AS part
-                                                                                                                                                                                                                  WHERE day > CAST(timezone('UTC',
-                                                                                                                                                                                                                                            COALESCE(CAST(:until AS timestamptz),
-                                                                                                                                                                                                                                                     'infinity')) AS date)) + (SELECT count(*)
-                                                                                                                                                                                                                                                                               FROM task_history
-                                                                                                                                                                                                                                                                               WHERE timestamp >= COALESCE(CAST(:until AS timestamptz),
-                                                                                                                                                                                                                                                                                                           'infinity')
-                                                                                                                                                                                                                                                                                 AND timestamp < timezone('UTC',
-                                                                                                                                                                                                                                                                                                          CAST(CAST(timezone('UTC',
-                                                                                                                                                                                                                                                                                                                             COALESCE(CAST(:until AS timestamptz),
-                                                                                                                                                                                                                                                                                                                                      'infinity')) AS date) + 1 AS timestamp)))) AS total_count,
+                                                                                                                                                                   '-infinity')) AS date) + 1 AS timestamp))) - newer AS total_count,
                 (SELECT count(*)
                  FROM count_changes
                  WHERE kind IN ('CREATED', 'UPDATED', 'COMPLETED', 'INCOMPLETED', 'DELETED')) AS parts
+         FROM until
        ),
      page AS (
          SELECT history_id,
@@ -1056,13 +1087,21 @@ WITH total AS (
          FROM (SELECT *
                FROM task_history
                WHERE timestamp >= COALESCE(CAST(:since AS timestamptz), '-infinity')
-                 AND timestamp < COALESCE(CAST(:until AS timestamptz), 'infinity')
                  AND (CAST(:after_timestamp AS timestamptz) IS NULL
-                   OR (timestamp, history_id) < (CAST(:after_timestamp AS timestamptz),
-                                                 CAST(:after_history_id AS uuid)))
+                   OR (timestamp < COALESCE(CAST(:until AS timestamptz), 'infinity')
+                   AND (timestamp, history_id) < (CAST(:after_timestamp AS timestamptz),
+                                                  CAST(:after_history_id AS uuid))))
+                 AND (NOT CAST(:after_timestamp AS timestamptz) IS NULL
+                   OR timestamp < (SELECT ends
+                                   FROM day_of_offset))
                ORDER BY timestamp DESC, history_id DESC
                LIMIT CAST(:limit AS integer)
-               OFFSET CAST(:offset AS bigint)) AS entry
+               OFFSET CASE
+                        WHEN CAST(:after_timestamp AS timestamptz) IS NULL
+                          THEN (SELECT remaining
+                                FROM day_of_offset)
+                        ELSE 0
+                      END) AS entry
        ),
      listed AS (
          SELECT concat('[', string_agg(CAST(row_to_json(page) AS text), ','), ']') AS items,
@@ -1092,30 +1131,8 @@ WITH total AS (
                                                                                                                                                 CAST(:after_history_id AS uuid))
                                                                                                                 AND timestamp < timezone('UTC',
                                                                                                                                          CAST(CAST(timezone('UTC',
-                                                                                                                                                            CAST(:after_timestamp AS timestamptz)) AS date) + 1 AS timestamp))) - ((SELECT CAST(COALESCE(sum(count),
-                                                                                                                                                                                                                                                         0) AS bigint)
-                                                                                                                                                                                                                                    FROM (SELECT day,
-                                                                                                                                                                                                                                                 count
-                                                                                                                                                                                                                                          FROM counts
-                                                                                                                                                                                                                                          WHERE kind IN ('CREATED', 'UPDATED', 'COMPLETED', 'INCOMPLETED', 'DELETED')
-                                                                                                                                                                                                                                            AND day IS NOT NULL
-
-                                                                                                                                                                                                                                          UNION ALL
-
-                                                                                                                                                                                                                                          SELECT day,
-                                                                                                                                                                                                                                                 change
-                                                                                                                                                                                                                                          FROM count_changes
-                                                                                                                                                                                                                                          WHERE kind IN ('CREATED', 'UPDATED', 'COMPLETED', 'INCOMPLETED', 'DELETED')) AS part
-                                                                                                                                                                                                                                    WHERE day > CAST(timezone('UTC',
-                                                                                                                                                                                                                                                              COALESCE(CAST(:until AS timestamptz),
-                                                                                                                                                                                                                                                                       'infinity')) AS date)) + (SELECT count(*)
-                                                                                                                                                                                                                                                                                                 FROM task_history
-                                                                                                                                                                                                                                                                                                 WHERE timestamp >= COALESCE(CAST(:until AS timestamptz),
-                                                                                                                                                                                                                                                                                                                             'infinity')
-                                                                                                                                                                                                                                                                                                   AND timestamp < timezone('UTC',
-                                                                                                                                                                                                                                                                                                                            CAST(CAST(timezone('UTC',
-                                                                                                                                                                                                                                                                                                                                               COALESCE(CAST(:until AS timestamptz),
-                                                                                                                                                                                                                                                                                                                                                        'infinity')) AS date) + 1 AS timestamp)))),
+                                                                                                                                                            CAST(:after_timestamp AS timestamptz)) AS date) + 1 AS timestamp))) - (SELECT newer
+                                                                                                                                                                                                                                   FROM until),
                                0),
                       total_count)
          END AS entries_before,
@@ -1129,7 +1146,55 @@ WITH total AS (
 -- A page of the history of a period, of several actions.
 SET LOCAL plan_cache_mode = force_custom_plan;
 SET LOCAL jit = off;
-WITH total AS (
+WITH until AS (
+         SELECT (SELECT CAST(COALESCE(sum(count), 0) AS bigint)
+                 FROM (SELECT day, count
+                       FROM counts
+                       WHERE kind = ANY(CAST(:action_types AS varchar[])) AND day IS NOT NULL
+
+                       UNION ALL
+
+                       SELECT day, change
+                       FROM count_changes
+                       WHERE kind = ANY(CAST(:action_types AS varchar[]))) AS part
+                 WHERE day > CAST(timezone('UTC', COALESCE(CAST(:until AS timestamptz), 'infinity')) AS date)) + (SELECT count(*)
+                                                                                                                  FROM task_history
+                                                                                                                  WHERE action_type = ANY(CAST(:action_types AS varchar[]))
+                                                                                                                    AND timestamp >= COALESCE(CAST(:until AS timestamptz),
+                                                                                                                                              'infinity')
+                                                                                                                    AND timestamp < timezone('UTC',
+                                                                                                                                             CAST(CAST(timezone('UTC',
+                                                                                                                                                                COALESCE(CAST(:until AS timestamptz),
+                                                                                                                                                                         'infinity')) AS date) + 1 AS timestamp))) AS newer
+       ),
+     day_total AS (
+         SELECT day, CAST(sum(count) AS bigint) AS count
+         FROM (SELECT day, count
+               FROM counts
+               WHERE kind = ANY(CAST(:action_types AS varchar[])) AND day IS NOT NULL
+
+               UNION ALL
+
+               SELECT day, change
+               FROM count_changes
+               WHERE kind = ANY(CAST(:action_types AS varchar[]))) AS part
+         GROUP BY day
+       ),
+     running_total AS (
+         SELECT day, count, CAST(sum(count) OVER (ORDER BY day DESC) AS bigint) - count AS newer
+         FROM day_total
+       ),
+     day_of_offset AS (
+         SELECT timezone('UTC', CAST(day + 1 AS timestamp)) AS ends,
+                CAST(:offset AS bigint) + (SELECT newer
+                                           FROM until) - newer AS remaining
+         FROM running_total
+         WHERE CAST(:offset AS bigint) + (SELECT newer
+                                          FROM until) >= newer
+           AND CAST(:offset AS bigint) + (SELECT newer
+                                          FROM until) < newer + count
+       ),
+     total AS (
          SELECT (SELECT CAST(COALESCE(sum(count), 0) AS bigint)
                  FROM (SELECT day, count
                        FROM counts
@@ -1149,34 +1214,11 @@ WITH total AS (
                                                                                                               AND timestamp < timezone('UTC',
                                                                                                                                        CAST(CAST(timezone('UTC',
                                                                                                                                                           COALESCE(CAST(:since AS timestamptz),
-                                                                                                                                                                   '-infinity')) AS date) + 1 AS timestamp))) - ((SELECT CAST(COALESCE(sum(count),
-                                                                                                                                                                                                                                       0) AS bigint)
-                                                                                                                                                                                                                  FROM (SELECT day,
-                                                                                                                                                                                                                               count
-                                                                                                                                                                                                                        FROM counts
-                                                                                                                                                                                                                        WHERE kind = ANY(CAST(:action_types AS varchar[]))
-                                                                                                                                                                                                                          AND day IS NOT NULL
-
-                                                                                                                                                                                                                        UNION ALL
-
-                                                                                                                                                                                                                        SELECT day,
-                                                                                                                                                                                                                               change
-                                                                                                                                                                                                                        FROM count_changes
-                                                                                                                                                                                                                        WHERE kind = ANY(CAST(:action_types AS varchar[]))) AS part
-                                                                                                                                                                                                                  WHERE day > CAST(timezone('UTC',
-                                                                                                                                                                                                                                            COALESCE(CAST(:until AS timestamptz),
-                                                                                                                                                                                                                                                     'infinity')) AS date)) + (SELECT count(*)
-                                                                                                                                                                                                                                                                               FROM task_history
-                                                                                                                                                                                                                                                                               WHERE action_type = ANY(CAST(:action_types AS varchar[]))
-                                                                                                                                                                                                                                                                                 AND timestamp >= COALESCE(CAST(:until AS timestamptz),
-                                                                                                                                                                                                                                                                                                           'infinity')
-                                                                                                                                                                                                                                                                                 AND timestamp < timezone('UTC',
-                                                                                                                                                                                                                                                                                                          CAST(CAST(timezone('UTC',
-                                                                                                                                                                                                                                                                                                                             COALESCE(CAST(:until AS timestamptz),
-                                                                                                                                                                                                                                                                                                                                      'infinity')) AS date) + 1 AS timestamp)))) AS total_count,
+                                                                                                                                                                   '-infinity')) AS date) + 1 AS timestamp))) - newer AS total_count,
                 (SELECT count(*)
                  FROM count_changes
                  WHERE kind = ANY(CAST(:action_types AS varchar[]))) AS parts
+         FROM until
        ),
      page AS (
          SELECT history_id,
@@ -1191,15 +1233,28 @@ WITH total AS (
                              FROM task_history
                              WHERE action_type = ANY(ARRAY[action])
                                AND timestamp >= COALESCE(CAST(:since AS timestamptz), '-infinity')
-                               AND timestamp < COALESCE(CAST(:until AS timestamptz), 'infinity')
                                AND (CAST(:after_timestamp AS timestamptz) IS NULL
-                                 OR (timestamp, history_id) < (CAST(:after_timestamp AS timestamptz),
-                                                               CAST(:after_history_id AS uuid)))
+                                 OR (timestamp < COALESCE(CAST(:until AS timestamptz), 'infinity')
+                                 AND (timestamp, history_id) < (CAST(:after_timestamp AS timestamptz),
+                                                                CAST(:after_history_id AS uuid))))
+                               AND (NOT CAST(:after_timestamp AS timestamptz) IS NULL
+                                 OR timestamp < (SELECT ends
+                                                 FROM day_of_offset))
                              ORDER BY action_type, timestamp DESC, history_id DESC
-                             LIMIT (CAST(:limit AS integer) + CAST(:offset AS bigint))) AS entry
+                             LIMIT (CAST(:limit AS integer) + CASE
+                                                                WHEN CAST(:after_timestamp AS timestamptz) IS NULL
+                                                                  THEN (SELECT remaining
+                                                                        FROM day_of_offset)
+                                                                ELSE 0
+                                                              END)) AS entry
                ORDER BY timestamp DESC, history_id DESC
                LIMIT CAST(:limit AS integer)
-               OFFSET CAST(:offset AS bigint)) AS entry
+               OFFSET CASE
+                        WHEN CAST(:after_timestamp AS timestamptz) IS NULL
+                          THEN (SELECT remaining
+                                FROM day_of_offset)
+                        ELSE 0
+                      END) AS entry
        ),
      listed AS (
          SELECT concat('[', string_agg(CAST(row_to_json(page) AS text), ','), ']') AS items,
@@ -1230,31 +1285,8 @@ WITH total AS (
                                                                                                                                                 CAST(:after_history_id AS uuid))
                                                                                                                 AND timestamp < timezone('UTC',
                                                                                                                                          CAST(CAST(timezone('UTC',
-                                                                                                                                                            CAST(:after_timestamp AS timestamptz)) AS date) + 1 AS timestamp))) - ((SELECT CAST(COALESCE(sum(count),
-                                                                                                                                                                                                                                                         0) AS bigint)
-                                                                                                                                                                                                                                    FROM (SELECT day,
-                                                                                                                                                                                                                                                 count
-                                                                                                                                                                                                                                          FROM counts
-                                                                                                                                                                                                                                          WHERE kind = ANY(CAST(:action_types AS varchar[]))
-                                                                                                                                                                                                                                            AND day IS NOT NULL
-
-                                                                                                                                                                                                                                          UNION ALL
-
-                                                                                                                                                                                                                                          SELECT day,
-                                                                                                                                                                                                                                                 change
-                                                                                                                                                                                                                                          FROM count_changes
-                                                                                                                                                                                                                                          WHERE kind = ANY(CAST(:action_types AS varchar[]))) AS part
-                                                                                                                                                                                                                                    WHERE day > CAST(timezone('UTC',
-                                                                                                                                                                                                                                                              COALESCE(CAST(:until AS timestamptz),
-                                                                                                                                                                                                                                                                       'infinity')) AS date)) + (SELECT count(*)
-                                                                                                                                                                                                                                                                                                 FROM task_history
-                                                                                                                                                                                                                                                                                                 WHERE action_type = ANY(CAST(:action_types AS varchar[]))
-                                                                                                                                                                                                                                                                                                   AND timestamp >= COALESCE(CAST(:until AS timestamptz),
-                                                                                                                                                                                                                                                                                                                             'infinity')
-                                                                                                                                                                                                                                                                                                   AND timestamp < timezone('UTC',
-                                                                                                                                                                                                                                                                                                                            CAST(CAST(timezone('UTC',
-                                                                                                                                                                                                                                                                                                                                               COALESCE(CAST(:until AS timestamptz),
-                                                                                                                                                                                                                                                                                                                                                        'infinity')) AS date) + 1 AS timestamp)))),
+                                                                                                                                                            CAST(:after_timestamp AS timestamptz)) AS date) + 1 AS timestamp))) - (SELECT newer
+                                                                                                                                                                                                                                   FROM until),
                                0),
                       total_count)
          END AS entries_before,
@@ -2124,6 +2156,8 @@ WITH total AS (
                     OR (timestamp, history_id) < (CAST(:after_timestamp AS timestamptz),
                                                   CAST(:after_history_id AS uuid)))
                   AND (SELECT total_count
+                       FROM total) > CAST(:offset AS bigint)
+                  AND (SELECT total_count
                        FROM total) <= 10000
                 ORDER BY timestamp + CAST('0' AS interval) DESC, history_id DESC
                 LIMIT CAST(:limit AS integer)
@@ -2151,6 +2185,8 @@ WITH total AS (
                   AND (CAST(:after_timestamp AS timestamptz) IS NULL
                     OR (timestamp, history_id) < (CAST(:after_timestamp AS timestamptz),
                                                   CAST(:after_history_id AS uuid)))
+                  AND (SELECT total_count
+                       FROM total) > CAST(:offset AS bigint)
                   AND (SELECT total_count
                        FROM total) > 10000
                 ORDER BY timestamp DESC, history_id DESC
@@ -2204,48 +2240,50 @@ FROM generate_series(1, 100000) AS number;
 -- Tasks as csv, line by line.
 SET LOCAL plan_cache_mode = force_custom_plan;
 SET LOCAL jit = off;
-SELECT concat_ws(',',
-                 COALESCE(CAST(id AS text), ''),
-                 COALESCE('"' || replace(CASE
-                                           WHEN "left"(title, 1) IN ('=',
-                                                                     '+',
-                                                                     '-',
-                                                                     '@',
-                                                                     chr(9),
-                                                                     chr(10),
-                                                                     chr(13),
-                                                                     '＝',
-                                                                     '＋',
-                                                                     '－',
-                                                                     '＠')
-                                             THEN '''' || title
-                                           ELSE title
-                                         END,
-                                         '"',
-                                         '""') || '"',
-                          ''),
-                 COALESCE('"' || replace(CASE
-                                           WHEN "left"(description, 1) IN ('=',
-                                                                           '+',
-                                                                           '-',
-                                                                           '@',
-                                                                           chr(9),
-                                                                           chr(10),
-                                                                           chr(13),
-                                                                           '＝',
-                                                                           '＋',
-                                                                           '－',
-                                                                           '＠')
-                                             THEN '''' || description
-                                           ELSE description
-                                         END,
-                                         '"',
-                                         '""') || '"',
-                          ''),
-                 COALESCE(CAST(is_completed AS text), ''),
-                 COALESCE(CAST(created_at AS text), ''),
-                 COALESCE(CAST(updated_at AS text), ''),
-                 COALESCE(CAST(completed_at AS text), '')) AS line
+SELECT concat(concat_ws(',',
+                        COALESCE(CAST(id AS text), ''),
+                        COALESCE('"' || replace(CASE
+                                                  WHEN "left"(title, 1) IN ('=',
+                                                                            '+',
+                                                                            '-',
+                                                                            '@',
+                                                                            chr(9),
+                                                                            chr(10),
+                                                                            chr(13),
+                                                                            '＝',
+                                                                            '＋',
+                                                                            '－',
+                                                                            '＠')
+                                                    THEN '''' || title
+                                                  ELSE title
+                                                END,
+                                                '"',
+                                                '""') || '"',
+                                 ''),
+                        COALESCE('"' || replace(CASE
+                                                  WHEN "left"(description, 1) IN ('=',
+                                                                                  '+',
+                                                                                  '-',
+                                                                                  '@',
+                                                                                  chr(9),
+                                                                                  chr(10),
+                                                                                  chr(13),
+                                                                                  '＝',
+                                                                                  '＋',
+                                                                                  '－',
+                                                                                  '＠')
+                                                    THEN '''' || description
+                                                  ELSE description
+                                                END,
+                                                '"',
+                                                '""') || '"',
+                                 ''),
+                        COALESCE(CAST(is_completed AS text), ''),
+                        COALESCE(CAST(created_at AS text), ''),
+                        COALESCE(CAST(updated_at AS text), ''),
+                        COALESCE(CAST(completed_at AS text), '')),
+              chr(13),
+              chr(10)) AS line
 FROM (SELECT id,
              title,
              description,
@@ -2272,7 +2310,7 @@ FROM (SELECT id,
 -- Tasks as ndjson, line by line.
 SET LOCAL plan_cache_mode = force_custom_plan;
 SET LOCAL jit = off;
-SELECT CAST(row_to_json(item) AS text) AS line
+SELECT concat(row_to_json(item), chr(10)) AS line
 FROM (SELECT id,
              title,
              description,

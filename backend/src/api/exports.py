@@ -62,13 +62,15 @@ class _Download(Response):
         try:
             async with aclosing(self._rest) as rest:
                 await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+                # A caller of HEAD, who wants no more, has left by now.
+                await asyncio.sleep(0)
                 chunk: bytes | None = self._first
-                while chunk is not None:
-                    await send({"type": "http.response.body", "body": chunk, "more_body": True})
-                    if leaving.done():
+                while not leaving.done():
+                    if chunk is None:
+                        await send({"type": "http.response.body"})
                         return
+                    await send({"type": "http.response.body", "body": chunk, "more_body": True})
                     chunk = await anext(rest, None)
-                await send({"type": "http.response.body"})
         except DatabaseUnavailable:
             # The headers have left. Without its end, the server closes the connection, which tells the caller.
             return

@@ -8,7 +8,8 @@ Delete this, and `ShortCut` in startup.py, once FastAPI's overhead no longer mat
 """
 
 import inspect
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable
+from functools import cache
 from typing import Any, get_args, get_origin
 
 from fastapi import Request, Response
@@ -107,9 +108,13 @@ async def _arguments(route: APIRoute, request: Request, in_path: str | None) -> 
 
 def _value(field: ModelField, query: QueryParams) -> str | list[str]:
     """Return the value of a parameter, or all its values if it may have several."""
-    annotation = field.field_info.annotation
-    is_list = any(get_origin(option) is list for option in (annotation, *get_args(annotation)))
+    is_list = _is_list(field.field_info.annotation)  # type: ignore[arg-type]  # A type is hashable.
     return query.getlist(field.alias) if is_list else query[field.alias]
+
+
+@cache
+def _is_list(annotation: Hashable) -> bool:
+    return any(get_origin(option) is list for option in (annotation, *get_args(annotation)))
 
 
 def _pattern(route: APIRoute) -> list[str | None]:

@@ -3,7 +3,8 @@
 import asyncio
 import logging
 import time
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -57,10 +58,12 @@ class Database:
         self._primary = primary
         self.pool = Pool(settings, "primary" if primary is None else "replica")
         self.warnings = PacedWarnings(log)
-        # Undos and streams may hold connections for long, so each may have a quarter of them.
+        # Undos, streams and slow statements may hold connections for long, so each may have a quarter of them.
         quarter = max(1, settings.database_pool_size // 4)
         self.task_locks = TaskLocks(settings.statement_timeout_s, self.warnings, undos=quarter)
         self._streams = asyncio.Semaphore(quarter)
+        self._slow_statements = asyncio.Semaphore(quarter)
+        self._queue_timeout_s = settings.queue_timeout_s
         self._repeat_budget_s = settings.repeat_budget_s
         self._export_timeout_s = settings.export_timeout_s
         self._debug = settings.debug
@@ -122,7 +125,7 @@ class Database:
         while True:
             try:
                 with statement_span(statement.sql):
-                    async with self.pool.lease() as connection:
+                    async with self._lease_for(statement) as connection:
                         return await self._collect(connection, statement, parameters or {})
             except NoSpace as error:
                 self.warnings.warn(f"There is no space for a list: {error}")
@@ -131,14 +134,14 @@ class Database:
                 await retry.after(failure)
 
     async def stream(
-        self, statement: Statement, parameters: Mapping[str, Any], rows_at_a_time: int
-    ) -> AsyncGenerator[Rows]:
-        """Yield the rows of `statement`, up to `rows_at_a_time` of them at once, from one snapshot.
+        self, statement: Statement, parameters: Mapping[str, Any], lines_at_a_time: int
+    ) -> AsyncGenerator[list[str]]:
+        """Yield the rows of `statement`, each a text, up to `lines_at_a_time` of them at once, from one snapshot.
 
         In memory are those that the caller has, and as many again.
 
-        This holds a connection until the caller has taken all rows or closed the generator, so only a few
-        streams run at a time, and none for more than `export_timeout_s`. Before the first rows it raises as the
+        This holds a connection until the caller has taken all lines or closed the generator, so only a few
+        streams run at a time, and none for more than `export_timeout_s`. Before the first lines it raises as the
         other methods do, and `TooManyExports`. Afterwards it cannot start over, so it raises `DatabaseUnavailable`
         for any failure.
         """
@@ -151,16 +154,18 @@ class Database:
             while True:
                 try:
                     async with self.pool.lease() as connection:
-                        rows = await connection.run(self._first_rows(statement, rows_at_a_time), parameters)
-                        while rows:
+                        lines = await connection.lines(self._first_rows(statement, lines_at_a_time), parameters)
+                        while lines:
                             is_begun = True
-                            # The database works on the next rows while the caller takes these.
-                            following = asyncio.ensure_future(connection.run(_fetch(rows_at_a_time)))
+                            # The database works on the next lines while the caller takes these.
+                            following = asyncio.ensure_future(connection.lines(_fetch(lines_at_a_time)))
                             try:
-                                yield rows
+                                # Let it be sent.
+                                await asyncio.sleep(0)
+                                yield lines
                                 if time.monotonic() > deadline:
                                     raise TimeoutError(f"its caller took more than {self._export_timeout_s:g} s")
-                                rows = await following
+                                lines = await following
                             finally:
                                 await _ended(following)
                         await connection.run("COMMIT")
@@ -191,11 +196,28 @@ class Database:
         while True:
             try:
                 with statement_span(statement.sql):
-                    async with self.pool.lease() as connection:
+                    async with self._lease_for(statement) as connection:
                         return await connection.execute(statement, parameters, self._limit)
             except (psycopg2.Error, TimeoutError) as failure:
                 self.disk_is_full |= is_disk_full(failure)
                 await retry.after(failure)
+
+    def _lease_for(self, statement: Statement) -> AbstractAsyncContextManager[Connection]:
+        return self._slow_lease() if statement.may_be_slow else self.pool.lease()
+
+    @asynccontextmanager
+    async def _slow_lease(self) -> AsyncIterator[Connection]:
+        """Lease a connection when there are few enough slow statements. Raises as `Pool.lease` does."""
+        try:
+            async with asyncio.timeout(self._queue_timeout_s):
+                await self._slow_statements.acquire()
+        except TimeoutError as error:
+            raise TimeoutError(f"other searches took more than {self._queue_timeout_s:g} s") from error
+        try:
+            async with self.pool.lease() as connection:
+                yield connection
+        finally:
+            self._slow_statements.release()
 
     def _first_rows(self, statement: Statement, count: int) -> str:
         """Return the SQL that opens a transaction, and a cursor in it, and fetches the first rows."""

@@ -7,7 +7,7 @@ from src.database.database import Database
 from src.database.faults import reason_of
 from src.database.statement import Statement
 from src.exceptions.errors import DatabaseUnavailable, DiskFull
-from src.utils.full_disk import has_sign
+from src.utils.full_disk import is_marked_full
 
 # The rows do not fit in work_mem, so they go to a temporary file of more than 1 MiB. That needs no privilege, writes
 # no WAL, and works behind a pooler.
@@ -25,7 +25,7 @@ async def require_room(database: Database) -> None:
     Only then does this ask the database: it takes room on the disk, and gives it back. A server that stopped
     because its disk was full does not answer, and counts as full too. So does an embedded one that cannot start.
     """
-    is_stopped = database.socket_dir is not None and has_sign(database.socket_dir)
+    is_stopped = database.socket_dir is not None and is_marked_full(database.socket_dir)
     if not database.disk_is_full and not is_stopped:
         return
     try:

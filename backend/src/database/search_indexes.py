@@ -7,7 +7,7 @@ Without them, searches find the same rows, more slowly.
 
 import logging
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from threading import Thread
 
 from psycopg2.errors import FeatureNotSupported, InsufficientPrivilege, UndefinedFile
@@ -26,6 +26,10 @@ ENTRY_TEXT = "(description || ' ' || coalesce(task_title, ''))"
 
 INDEXES = {"ix_tasks_text": ("tasks", TASK_TEXT), "ix_task_history_text": ("task_history", ENTRY_TEXT)}
 
+# New rows go to a list, which the caller who fills it adds to the index. With the default of 4 MB, that caller waits
+# for up to a second.
+_OPTIONS = "WITH (gin_pending_list_limit = 256)"
+
 # Any number will do, as long as nothing else takes an advisory lock on it.
 ADVISORY_LOCK = 20_261_122
 
@@ -41,7 +45,10 @@ _INDEXES = text(
 
 
 def build_search_indexes(settings: Settings) -> None:
-    """Build the indexes that are missing, unless another process is at it. Log why, if that is impossible."""
+    """Build the indexes that are missing, unless another process is already building them.
+
+    If that is impossible, the log says why.
+    """
     try:
         with _only_builder(settings) as connection:
             if connection is not None:
@@ -74,8 +81,17 @@ def _only_builder(settings: Settings) -> Iterator[Connection | None]:
         if not guard.scalar(text("SELECT pg_try_advisory_xact_lock(:key)"), {"key": ADVISORY_LOCK}):
             yield None
             return
+        guard.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
         with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-            yield connection
+            # The role or the database may have limits that are meant for requests.
+            connection.execute(text("SELECT set_config('statement_timeout', '0', false)"))
+            try:
+                yield connection
+            finally:
+                # A pooler would hand the setting on to its next client. SET LOCAL is no use to CREATE INDEX
+                # CONCURRENTLY, which allows no transaction around it.
+                with suppress(DBAPIError):
+                    connection.execute(text("RESET statement_timeout"))
 
 
 def _build(connection: Connection) -> None:
@@ -92,13 +108,21 @@ def _build(connection: Connection) -> None:
     schema = connection.scalar(_EXTENSION_SCHEMA)
     for name, is_there in unfinished.items():
         table, searched = INDEXES[name]
+        # A build that was interrupted leaves an index that is updated and never read.
+        drop = text(f"DROP INDEX CONCURRENTLY IF EXISTS {name}")
         if is_there:
-            # A build that was interrupted leaves an index that is updated and never read.
-            connection.execute(text(f"DROP INDEX CONCURRENTLY IF EXISTS {name}"))
+            connection.execute(drop)
         log.info("Building the index %s, for searches", name)
-        connection.execute(
-            text(f"CREATE INDEX CONCURRENTLY {name} ON {table} USING gin ({searched} {schema}.gin_trgm_ops)")
-        )
+        index = f"{name} ON {table} USING gin ({searched} {schema}.gin_trgm_ops) {_OPTIONS}"
+        try:
+            connection.execute(text(f"CREATE INDEX CONCURRENTLY {index}"))
+        except DBAPIError as error:
+            if not error.connection_invalidated:
+                connection.execute(drop)
+            raise
+        # Without statistics on the indexed text, the planner takes every word for a rare one.
+        connection.execute(text(f"ANALYZE {table}"))
+        log.info("The index %s is complete", name)
 
 
 def _unfinished(connection: Connection) -> dict[str, bool]:

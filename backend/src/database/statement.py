@@ -45,6 +45,7 @@ class Statement:
       statement, whoever prepared it. `deallocate_sql` drops it.
     - `execute_sql` runs what was prepared.
     - `prefix` is SQL that goes in front of the statement, in the same transaction.
+    - Of those that `may_be_slow`, only some run at a time, so they leave connections for the others.
 
     `name` and `purpose` are for people: see statements.sql.
 
@@ -52,8 +53,10 @@ class Statement:
     the database does for one task. With a driver as fast below SQLAlchemy, delete it.
     """
 
-    def __init__(self, name: str, purpose: str, definition: ClauseElement, *, prefix: str = "") -> None:
-        self.name, self.purpose, self.prefix = name, purpose, prefix
+    def __init__(
+        self, name: str, purpose: str, definition: ClauseElement, *, prefix: str = "", may_be_slow: bool = False
+    ) -> None:
+        self.name, self.purpose, self.prefix, self.may_be_slow = name, purpose, prefix, may_be_slow
         compiled = definition.compile(dialect=DIALECT)
         assert isinstance(compiled, SQLCompiler)
         types = {parameter: bound.type for parameter, bound in compiled.binds.items()}
@@ -88,8 +91,10 @@ class LongStatement(Statement):
     `beginning` selects the first `ROWS_AT_A_TIME`.
     """
 
-    def __init__(self, name: str, purpose: str, definition: Select[Any], *, prefix: str = "") -> None:
-        super().__init__(name, purpose, definition, prefix=prefix)
+    def __init__(
+        self, name: str, purpose: str, definition: Select[Any], *, prefix: str = "", may_be_slow: bool = False
+    ) -> None:
+        super().__init__(name, purpose, definition, prefix=prefix, may_be_slow=may_be_slow)
         first_rows = definition.limit(literal_column(str(ROWS_AT_A_TIME)))
         self.beginning = Statement(
             f"{name}_beginning", f"The first rows of {name}, usually all.", first_rows, prefix=prefix

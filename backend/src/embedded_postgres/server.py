@@ -37,7 +37,7 @@ from src.embedded_postgres.programs import (
     unprivileged_account,
     version_of,
 )
-from src.utils.full_disk import put_up_sign, take_down_sign
+from src.utils.full_disk import mark_disk_full, unmark_disk_full
 
 log = logging.getLogger(__name__)
 
@@ -138,7 +138,7 @@ class EmbeddedPostgres:
                     # Processes that the server left behind may need a moment to notice.
                     log.warning("%s", error)
                     if _NO_ROOM in str(error):
-                        put_up_sign(self.socket_dir)
+                        mark_disk_full(self.socket_dir)
                     pause_s = min(2 * pause_s, _LONGEST_RESTART_PAUSE_S)
             time.sleep(pause_s)
 
@@ -163,7 +163,7 @@ class EmbeddedPostgres:
             self._server.stop()
             self._server = None
         if self._lock is not None:
-            take_down_sign(self.socket_dir)
+            unmark_disk_full(self.socket_dir)
             with suppress(OSError):
                 self.socket_dir.rmdir()
             self._lock.close()
@@ -173,4 +173,4 @@ class EmbeddedPostgres:
         settings = {"listen_addresses": "", "timezone": "UTC", "log_timezone": "UTC"} | self._settings
         self._server = PostgresProcess(self._bin / "postgres", self._cluster, self.socket_dir, settings, self._account)
         self._server.wait_until_ready()
-        take_down_sign(self.socket_dir)
+        unmark_disk_full(self.socket_dir)

@@ -7,8 +7,10 @@ whose parameter is null.
 import re
 from typing import Any
 
-# A search uses the index for its longest words, and reads the rest of them in the rows that this finds.
+# A search uses the index for its longest words, and looks for the others in the rows that these lead to.
 _INDEXED_WORDS = ("word_1", "word_2", "word_3")
+# A trigram has three letters or digits in a row. For a word without any, PostgreSQL would read the whole index.
+_trigram = re.compile(r"[^\W_]{3}")
 
 
 def if_given(parameter: str, of_type: str, condition: str) -> str:
@@ -25,13 +27,18 @@ def holds_words(searched: str) -> str:
 
 def word_parameters(query: str | None) -> dict[str, Any]:
     """Return the parameters of `holds_words` for the words of `query`, if it is given."""
-    words = sorted(set((query or "").split()), key=len, reverse=True)
-    patterns: list[str | None] = [f"%{_literally(word)}%" for word in words]
-    first, more = patterns[: len(_INDEXED_WORDS)], patterns[len(_INDEXED_WORDS) :]
-    first += [None] * (len(_INDEXED_WORDS) - len(first))
-    return {**dict(zip(_INDEXED_WORDS, first, strict=True)), "more_words": more or None}
+    parameters: dict[str, Any] = dict.fromkeys((*_INDEXED_WORDS, "more_words"))
+    if query is None:
+        return parameters
+    words = sorted(set(query.split()), key=len, reverse=True)
+    indexed = [word for word in words if _trigram.search(word)][: len(_INDEXED_WORDS)]
+    more = [_pattern(word) for word in words if word not in indexed]
+    parameters |= zip(_INDEXED_WORDS, map(_pattern, indexed), strict=False)
+    parameters["more_words"] = more or None
+    return parameters
 
 
-def _literally(word: str) -> str:
-    """Return the pattern of LIKE that stands for `word`."""
-    return re.sub(r"([\\%_])", r"\\\1", word)
+def _pattern(word: str) -> str:
+    """Return the pattern of LIKE for the texts with `word` in them."""
+    literally = re.sub(r"([\\%_])", r"\\\1", word)
+    return f"%{literally}%"

@@ -13,8 +13,8 @@ from src.database.json_rows import wire_columns
 from src.database.statement import PLAN_FOR_THESE_PARAMETERS, Statement
 from src.models import Task, TaskHistory
 from src.schemas.history import HistoryResponse
-from src.services.history_search import MATCHING
-from src.services.task_list import FOUND
+from src.services.history_search import ENTRY_CONDITION
+from src.services.task_list import TASK_CONDITION
 
 # All text below is made of constants, so no caller's input gets into it.
 # ruff: noqa: S608
@@ -28,12 +28,11 @@ class ExportFormat(StrEnum):
 
 
 class Export(NamedTuple):
-    """A statement that returns lines, how many of them to have in memory, the header, and what ends each line."""
+    """A statement that returns lines, with their ends, how many of them to have in memory, and the header."""
 
     statement: Statement
     lines_at_a_time: int
     header: str
-    end_of_line: str
 
 
 # The first characters by which a spreadsheet takes a cell for a formula, also the full-width forms of East Asia
@@ -47,12 +46,12 @@ def _exports(
     columns = list(columns)
     item = f"(SELECT {wire_columns(columns)} FROM ({rows}) found) item"
     cells = ", ".join(map(_cell, columns))
-    csv = f"SELECT concat_ws(',', {cells}) AS line FROM {item}"
-    ndjson = f"SELECT CAST(row_to_json(item) AS text) AS line FROM {item}"
+    csv = f"SELECT concat(concat_ws(',', {cells}), chr(13), chr(10)) AS line FROM {item}"
+    ndjson = f"SELECT concat(row_to_json(item), chr(10)) AS line FROM {item}"
     header = ",".join(column.name for column in columns)
     return {
-        ExportFormat.CSV: Export(_statement(f"{name}_as_csv", csv), lines_at_a_time, f"{header}\r\n", "\r\n"),
-        ExportFormat.NDJSON: Export(_statement(f"{name}_as_ndjson", ndjson), lines_at_a_time, "", "\n"),
+        ExportFormat.CSV: Export(_statement(f"{name}_as_csv", csv), lines_at_a_time, f"{header}\r\n"),
+        ExportFormat.NDJSON: Export(_statement(f"{name}_as_ndjson", ndjson), lines_at_a_time, ""),
     }
 
 
@@ -72,14 +71,14 @@ def _statement(name: str, sql: str) -> Statement:
 
 TASK_EXPORTS = _exports(
     "tasks",
-    f"SELECT * FROM tasks WHERE {FOUND} ORDER BY is_completed, created_at DESC, id",
+    f"SELECT * FROM tasks WHERE {TASK_CONDITION} ORDER BY is_completed, created_at DESC, id",
     Task.__table__.c,
     # A line may have 30 kB.
     lines_at_a_time=100,
 )
 HISTORY_EXPORTS = _exports(
     "history",
-    f"SELECT * FROM task_history WHERE {MATCHING} ORDER BY timestamp DESC, history_id DESC",
+    f"SELECT * FROM task_history WHERE {ENTRY_CONDITION} ORDER BY timestamp DESC, history_id DESC",
     [TaskHistory.__table__.c[name] for name in HistoryResponse.model_fields],
     lines_at_a_time=500,
 )
@@ -92,8 +91,8 @@ async def exported(database: Database, export: Export, parameters: Mapping[str, 
     """
     header = export.header
     async with aclosing(database.stream(export.statement, parameters, export.lines_at_a_time)) as batches:
-        async for rows in batches:
-            yield "".join([header, *(f"{row.line}{export.end_of_line}" for row in rows)]).encode()
+        async for lines in batches:
+            yield "".join([header, *lines]).encode()
             header = ""
     if header:
         yield header.encode()

@@ -48,26 +48,13 @@ def _page(filters: tuple[str, ...]) -> Statement:
 
 def _deep_page(filters: tuple[str, ...]) -> Statement:
     """The page at an `offset` far from the newest entry."""
-    day_of_offset = f"""
-        day_total AS (
-            SELECT day, CAST(sum(count) AS bigint) AS count FROM ({count_by_day(_kinds(filters))}) part GROUP BY day
-        ),
-        running_total AS (
-            SELECT day, count, CAST(sum(count) OVER (ORDER BY day DESC) AS bigint) - count AS newer FROM day_total
-        ),
-        day_of_offset AS (
-            SELECT timezone('UTC', CAST(day + 1 AS timestamp)) AS ends, newer
-            FROM running_total
-            WHERE {OFFSET} >= newer AND {OFFSET} < newer + count
-        ),
-    """
     return history_statement(
         _name("deep_history_page", filters),
         f"A page of the history{_FILTERS[filters]}, far from the newest entry.",
-        before=day_of_offset,
+        before=day_of_offset(_kinds(filters), OFFSET),
         total_count=_total(filters),
         entries=f"{_entries(filters, 'timestamp < (SELECT ends FROM day_of_offset)')}"
-        f" LIMIT {LIMIT} OFFSET {OFFSET} - (SELECT newer FROM day_of_offset)",
+        f" LIMIT {LIMIT} OFFSET (SELECT remaining FROM day_of_offset)",
         entries_before=OFFSET,
     )
 
@@ -86,6 +73,26 @@ def _next_page(filters: tuple[str, ...]) -> Statement:
         entries=f"{_entries(filters, f'(timestamp, history_id) < {CURSOR}')} LIMIT {LIMIT}",
         entries_before=entries_before,
     )
+
+
+def day_of_offset(kinds: str, offset: str) -> str:
+    """Return CTEs of which the last, `day_of_offset`, has when the day `ends` that holds the entry at an `offset`.
+
+    It also has the offset that is `remaining` in that day, and it has no row if there is no such entry.
+    """
+    return f"""
+        day_total AS (
+            SELECT day, CAST(sum(count) AS bigint) AS count FROM ({count_by_day(kinds)}) part GROUP BY day
+        ),
+        running_total AS (
+            SELECT day, count, CAST(sum(count) OVER (ORDER BY day DESC) AS bigint) - count AS newer FROM day_total
+        ),
+        day_of_offset AS (
+            SELECT timezone('UTC', CAST(day + 1 AS timestamp)) AS ends, {offset} - newer AS remaining
+            FROM running_total
+            WHERE {offset} >= newer AND {offset} < newer + count
+        ),
+    """
 
 
 def count_since(moment: str, kinds: str, *conditions: str) -> str:
@@ -114,6 +121,7 @@ def history_statement(
     entries_before: str,
     before: str = "",
     prefix: str = PLAN_FOR_ANY_PARAMETERS,
+    may_be_slow: bool = False,
 ) -> Statement:
     """Return the statement for a page of `entries`.
 
@@ -133,7 +141,7 @@ def history_statement(
         SELECT total_count, parts, {entries_before} AS entries_before, items, last_timestamp, last_history_id
         FROM total, listed
     """
-    return Statement(name, purpose, text(statement), prefix=prefix)
+    return Statement(name, purpose, text(statement), prefix=prefix, may_be_slow=may_be_slow)
 
 
 def _entries(filters: tuple[str, ...], *conditions: str) -> str:

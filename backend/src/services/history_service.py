@@ -100,8 +100,8 @@ class HistoryService:
         """Return a page of the log, newest first, as the JSON of `PaginatedHistory`.
 
         `page` counts from 1 and wins over `offset`; the default is the first page. A position to go on
-        `after` wins over both. The entries are those of one task, of some actions, from the aware time `since`
-        until before `until`, and with all words of `query` in their title or description, as far as given.
+        `after` wins over both. The filters: entries of one task, of some actions, from the aware time `since` until
+        before `until`, and with all words of `query` in their title or description.
         """
         offset = offset or 0 if page is None else (page - 1) * limit
         filters = _filters(task_id, action_type, since, until, query)
@@ -208,7 +208,7 @@ def _filters(
 def _statement_for(filters: Mapping[str, Any], offset: int, after: EntryPosition | None) -> Statement:
     """Return the statement for a page. For what is asked most often, that is one whose plan is kept."""
     is_of_period = filters["since"] is not None or filters["until"] is not None
-    has_words = filters["word_1"] is not None
+    has_words = filters["word_1"] is not None or filters["more_words"] is not None
     has_actions, has_several = filters["action_types"] is not None, len(filters["action_types"] or ()) > 1
     if has_words or (filters["task_id"] is not None and (is_of_period or has_several)):
         return SEARCH

@@ -145,6 +145,7 @@ COUNTS_OF_ROWS = Statement(
         LEFT JOIN {_rows_by_period("task_history", "timestamp")} AS changed USING (number)
         ORDER BY number
     """),
+    may_be_slow=True,
 )
 
 # The first and the last.

@@ -32,15 +32,19 @@ _AFTER_CURSOR = (
 _CURSOR_IS_COMPLETED = "CAST(:after_is_completed AS boolean)"
 _NO_CURSOR = f"{_CURSOR_IS_COMPLETED} IS NULL"
 # The condition on the tasks of a search.
-FOUND = f"{holds_words(TASK_TEXT)} AND {if_given('is_completed', 'boolean', 'is_completed = {}')}"
+TASK_CONDITION = f"{holds_words(TASK_TEXT)} AND {if_given('is_completed', 'boolean', 'is_completed = {}')}"
 
 
-def _list(name: str, purpose: str, *criteria: ColumnElement[bool] | TextClause, prefix: str = "") -> LongStatement:
+def _list(
+    name: str, purpose: str, *criteria: ColumnElement[bool] | TextClause, prefix: str = "", may_be_slow: bool = False
+) -> LongStatement:
     tasks = select(Task.__table__).where(*criteria).order_by(_tasks.is_completed, _tasks.created_at.desc(), _tasks.id)
-    return LongStatement(name, purpose, json_rows(tasks.subquery("task")), prefix=prefix)
+    return LongStatement(name, purpose, json_rows(tasks.subquery("task")), prefix=prefix, may_be_slow=may_be_slow)
 
 
-def _page(name: str, purpose: str, *ranges: str, prefix: str = PLAN_FOR_ANY_PARAMETERS) -> Statement:
+def _page(
+    name: str, purpose: str, *ranges: str, prefix: str = PLAN_FOR_ANY_PARAMETERS, may_be_slow: bool = False
+) -> Statement:
     """Return the statement for a page of the tasks in `ranges` of the index.
 
     It returns one row: the first `limit` `tasks` as a JSON array, whether there are more (`has_next`),
@@ -72,7 +76,7 @@ def _page(name: str, purpose: str, *ranges: str, prefix: str = PLAN_FOR_ANY_PARA
             id[{_LIMIT}] AS id
         FROM page
     """
-    return Statement(name, purpose, text(statement), prefix=prefix)
+    return Statement(name, purpose, text(statement), prefix=prefix, may_be_slow=may_be_slow)
 
 
 ALL_TASKS = _list("all_tasks", "Every task.")
@@ -95,18 +99,25 @@ NEXT_PAGE_OF_KIND = _page(
     f"{_ONE_KIND} AND {_AFTER_CURSOR}",
 )
 
-FOUND_TASKS = _list("found_tasks", "Every task that a search finds.", text(FOUND), prefix=PLAN_FOR_THESE_PARAMETERS)
+FOUND_TASKS = _list(
+    "found_tasks",
+    "Every task that a search finds.",
+    text(TASK_CONDITION),
+    prefix=PLAN_FOR_THESE_PARAMETERS,
+    may_be_slow=True,
+)
 PAGE_OF_FOUND_TASKS = _page(
     "page_of_found_tasks",
     "A page of the tasks that a search finds.",
-    f"{_INCOMPLETE} AND {FOUND} AND ({_NO_CURSOR} OR NOT {_CURSOR_IS_COMPLETED} AND {_AFTER_CURSOR})",
-    f"{_COMPLETE} AND {FOUND} AND ({_NO_CURSOR} OR NOT {_CURSOR_IS_COMPLETED} OR {_AFTER_CURSOR})",
+    f"{_INCOMPLETE} AND {TASK_CONDITION} AND ({_NO_CURSOR} OR NOT {_CURSOR_IS_COMPLETED} AND {_AFTER_CURSOR})",
+    f"{_COMPLETE} AND {TASK_CONDITION} AND ({_NO_CURSOR} OR NOT {_CURSOR_IS_COMPLETED} OR {_AFTER_CURSOR})",
     prefix=PLAN_FOR_THESE_PARAMETERS,
+    may_be_slow=True,
 )
 
 
 def found_parameters(is_completed: bool | None, query: str | None) -> dict[str, Any]:
-    """Return the parameters of the condition `FOUND`."""
+    """Return the parameters of the condition `TASK_CONDITION`."""
     return {"is_completed": is_completed, **word_parameters(query)}
 
 

@@ -5,7 +5,7 @@ Zones come from Python's `zoneinfo`: the system's data where there are any, else
 
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, time, timedelta
-from functools import cache
+from functools import cache, lru_cache
 from zoneinfo import ZoneInfo, available_timezones
 
 _DAY = timedelta(days=1)
@@ -21,6 +21,8 @@ def zone_names() -> frozenset[str]:
     return frozenset(available_timezones() - {"localtime"})
 
 
+# Most calls are for the present week.
+@lru_cache(maxsize=1000)
 def first_moment(day: date, zone: ZoneInfo) -> datetime:
     """Return the first moment in `zone` whose date is `day`.
 

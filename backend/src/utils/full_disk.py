@@ -10,20 +10,20 @@ from pathlib import Path
 _NAME = "disk-full"
 
 
-def put_up_sign(socket_dir: Path) -> None:
+def mark_disk_full(socket_dir: Path) -> None:
     """Leave the sign, if it can be left."""
     with suppress(OSError):
         # Another account owns the directory, and must not lead root to another file.
         os.close(os.open(socket_dir / _NAME, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW, 0o600))
 
 
-def take_down_sign(socket_dir: Path) -> None:
+def unmark_disk_full(socket_dir: Path) -> None:
     """Remove the sign, if it is there."""
     with suppress(OSError):
         (socket_dir / _NAME).unlink()
 
 
-def has_sign(socket_dir: Path) -> bool:
+def is_marked_full(socket_dir: Path) -> bool:
     """Tell whether the sign is there."""
     with suppress(OSError):
         return (socket_dir / _NAME).exists()

@@ -6,27 +6,37 @@ import re
 import signal
 import subprocess
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 from fastapi import FastAPI
-from sqlalchemy import URL
+from sqlalchemy import URL, NullPool, create_engine, text
 
+from src.backups.backup import back_up
+from src.backups.file import Label
+from src.backups.restore import restore
+from src.backups.target import BackupError
 from src.database.database import Database
 from src.database.migrate import prepare_schema
-from src.keeping.backup import back_up
-from src.keeping.file import Label
-from src.keeping.place import KeepingError
-from src.keeping.restore import restore
 from tests.support.alembic_command import alembic
 from tests.support.audit import MISCOUNTED
 from tests.support.backups import BACKUP, backup_of, contents_of, run_backup
 from tests.support.client import Api, Json, data_of
 from tests.support.clusters import memory_dir
-from tests.support.databases import AS_REPLICA, OLD_ENTRY, Sql, environment_of, execute, settings_for, transaction
+from tests.support.databases import (
+    AS_REPLICA,
+    OLD_ENTRY,
+    WAITING_FOR_A_LOCK,
+    Sql,
+    environment_of,
+    execute,
+    settings_for,
+    transaction,
+)
 from tests.support.live_server import close_database
+from tests.support.pgbouncer import CONNECTIONS
 from tests.support.service import MAIN, running
 from tests.support.waiting import wait_until
 
@@ -134,7 +144,7 @@ def test_a_database_with_data_is_left_alone(there: str, database_url: URL, targe
     path, _ = backup_of(database_url, tmp_path)
     execute(target, there)
     before = contents_of(target)
-    with pytest.raises(KeepingError, match=r"has tasks or history entries already.*; nothing was restored"):
+    with pytest.raises(BackupError, match=r"has tasks or history entries already.*; nothing was restored"):
         restore(settings_for(target), path)
     assert contents_of(target) == before
 
@@ -152,7 +162,7 @@ def test_a_restore_that_misses_a_task_restores_nothing(
     path, label = backup_of(database_url, tmp_path)
     relabelled(path, **{**asdict(label), "tasks": 4})
     before = contents_of(target)
-    with pytest.raises(KeepingError, match="had 4 tasks and 8 history entries, and 3 and 8 have arrived; nothing was"):
+    with pytest.raises(BackupError, match="had 4 tasks and 8 history entries, and 3 and 8 have arrived; nothing was"):
         restore(settings_for(target), path)
     assert contents_of(target) == before
 
@@ -160,7 +170,7 @@ def test_a_restore_that_misses_a_task_restores_nothing(
 def test_what_depends_on_the_tables_is_not_dropped(database_url: URL, target: URL, tmp_path: Path) -> None:
     path, _ = backup_of(database_url, tmp_path)
     execute(target, "CREATE VIEW theirs AS SELECT title FROM tasks")
-    with pytest.raises(KeepingError, match=r"cannot drop .* because other objects depend on"):
+    with pytest.raises(BackupError, match=r"cannot drop .* because other objects depend on"):
         restore(settings_for(target), path)
     assert execute(target, "SELECT title FROM theirs") == []
 
@@ -168,8 +178,8 @@ def test_what_depends_on_the_tables_is_not_dropped(database_url: URL, target: UR
 @pytest.mark.parametrize(
     ("spoilt", "sentence"),
     [
-        (lambda whole: b"", "is no backup of this service"),
-        (lambda whole: b"-- SQL\n", "is no backup of this service"),
+        (lambda whole: b"", "is not a backup made by this service"),
+        (lambda whole: b"-- SQL\n", "is not a backup made by this service"),
         (lambda whole: whole[: len(whole) // 2], "is not complete"),
         (lambda whole: whole.rsplit(b"\n", 2)[0], "is not complete"),
         (lambda whole: whole[:3000] + bytes([whole[3000] ^ 1]) + whole[3001:], "is damaged"),
@@ -182,7 +192,7 @@ def test_a_spoilt_file_is_refused(
     path, _ = backup_of(database_url, tmp_path)
     path.write_bytes(spoilt(path.read_bytes()))
     before = contents_of(target)
-    with pytest.raises(KeepingError, match=sentence):
+    with pytest.raises(BackupError, match=sentence):
         restore(settings_for(target), path)
     assert contents_of(target) == before
 
@@ -190,7 +200,7 @@ def test_a_spoilt_file_is_refused(
 def test_a_backup_of_a_newer_schema_is_refused(database_url: URL, target: URL, sql: Sql, tmp_path: Path) -> None:
     sql("UPDATE alembic_version SET version_num = '9999'")
     path, _ = backup_of(database_url, tmp_path)
-    with pytest.raises(KeepingError, match="has schema revision 9999, which is newer than this code"):
+    with pytest.raises(BackupError, match="has schema revision 9999, which is newer than this code"):
         restore(settings_for(target), path)
 
 
@@ -213,15 +223,47 @@ def test_a_backup_of_an_older_schema_is_migrated(
     ["count = count + 1 WHERE day IS NULL", "count = count + 1 WHERE day IS NOT NULL", "quarters[7] = quarters[7] + 1"],
     ids=["in all", "of a day", "of a quarter"],
 )
-def test_totals_that_were_wrong_in_the_backup_are_reported(
+def test_totals_that_were_wrong_in_the_backup_are_counted_again(
     wrong: str, life: Json, database_url: URL, target: URL, sql: Sql, tmp_path: Path
 ) -> None:
     where = "AND" if "WHERE" in wrong else "WHERE day IS NOT NULL AND"
     sql(f"UPDATE counts SET {wrong} {where} kind = 'task created'")
     path, _ = backup_of(database_url, tmp_path)
-    with pytest.raises(KeepingError, match=r"is restored, but its totals differ from its rows \(task created\)"):
-        restore(settings_for(target), path)
-    assert len(execute(target, "SELECT FROM tasks")) == 3
+    done = run_backup(tmp_path, "restore", path, DATABASE_URL=environment_of(target))
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == (
+        "Restored 3 tasks and 8 history entries\n"
+        "The backup had wrong totals (task created); all totals have been counted again.\n"
+    )
+    assert execute(target, MISCOUNTED) == []
+
+
+def settings_left_by_clients(pooler: URL) -> set[str]:
+    """Return the settings of the pooler's two connections that another client's session has left."""
+    with ExitStack() as stack:
+        connections = [
+            stack.enter_context(create_engine(pooler, poolclass=NullPool).connect()) for _ in range(CONNECTIONS)
+        ]
+        query = text("SELECT name FROM pg_settings WHERE source = 'session'")
+        found = {name for connection in connections for name in connection.scalars(query)}
+    # PgBouncer sets these to what each client wants.
+    return found - {"application_name", "client_encoding", "DateStyle", "TimeZone", "standard_conforming_strings"}
+
+
+def test_a_restore_through_pgbouncer_leaves_no_settings_to_other_clients(
+    life: Json, database_url: URL, target: URL, pooler_url: URL, tmp_path: Path
+) -> None:
+    path, label = backup_of(database_url, tmp_path)
+    pooled = pooler_url.set(database=target.database)
+    assert restore(settings_for(pooled), path).label == label
+    assert contents_of(target) == contents_of(database_url)
+    assert settings_left_by_clients(pooled) == set()
+
+
+def test_a_backup_through_pgbouncer_is_refused(database_url: URL, pooler_url: URL, tmp_path: Path) -> None:
+    with pytest.raises(BackupError, match="give the address of PostgreSQL itself"):
+        backup_of(pooler_url.set(database=database_url.database), tmp_path)
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.fixture
@@ -260,13 +302,13 @@ def test_owner_and_grants_of_the_target_survive(
 def test_a_backup_overwrites_nothing(database_url: URL, tmp_path: Path) -> None:
     path = tmp_path / "there"
     path.write_text("mine")
-    with pytest.raises(KeepingError, match="overwrites nothing"):
+    with pytest.raises(BackupError, match="choose another name"):
         back_up(settings_for(database_url), tmp_path, path, None)
     assert [(file.name, file.read_text()) for file in tmp_path.iterdir()] == [("there", "mine")]
 
 
 def test_a_database_without_the_tables_is_refused(empty_database: Callable[[], URL], tmp_path: Path) -> None:
-    with pytest.raises(KeepingError, match="does not have the tables of this service"):
+    with pytest.raises(BackupError, match="does not have the tables of this service"):
         backup_of(empty_database(), tmp_path)
     assert list(tmp_path.iterdir()) == []
 
@@ -282,22 +324,45 @@ def test_no_password_is_in_a_command_line_or_a_message(server_url: URL, database
     assert "hunter" not in done.stdout + done.stderr
 
 
+def interrupted(when: Callable[[], object], url: URL, directory: Path, *arguments: str | Path) -> tuple[int, str, str]:
+    """Run `backup.py` with a Ctrl-C as soon as `when` returns something; return its exit status and its output."""
+    process = subprocess.Popen(
+        [*BACKUP, *arguments],
+        cwd=directory,
+        env={**os.environ, "DATABASE_URL": environment_of(url)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    wait_until(when)
+    os.killpg(process.pid, signal.SIGINT)
+    # A program that does not hear it would wait for the caller's locks for ever.
+    printed, said = process.communicate(timeout=60)
+    return process.returncode, printed, said
+
+
 def test_ctrl_c_leaves_no_half_file(database_url: URL, tmp_path: Path) -> None:
     with transaction(database_url, "LOCK TABLE counts"):
-        process = subprocess.Popen(
-            [*BACKUP, "backup"],
-            cwd=tmp_path,
-            env={**os.environ, "DATABASE_URL": environment_of(database_url)},
-            stderr=subprocess.PIPE,
-            text=True,
-            start_new_session=True,
-        )
-        wait_until(lambda: list(tmp_path.iterdir()))
-        os.killpg(process.pid, signal.SIGINT)
-        _, said = process.communicate()
-    assert process.returncode == 1
-    assert said == "Interrupted.\n"
+        ended = interrupted(lambda: list(tmp_path.iterdir()), database_url, tmp_path, "backup")
+    assert ended == (1, "", "Interrupted.\n")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_ctrl_c_ends_the_wait_for_a_lock(database_url: URL, sql: Sql, tmp_path: Path) -> None:
+    with transaction(database_url, "LOCK TABLE tasks"):
+        ended = interrupted(lambda: sql(WAITING_FOR_A_LOCK), database_url, tmp_path, "backup")
+    assert ended == (1, "", "The database cannot be backed up: canceling statement due to user request.\n")
+
+
+def test_ctrl_c_ends_the_build_of_the_indexes_after_a_restore(database_url: URL, target: URL, tmp_path: Path) -> None:
+    path, _ = backup_of(database_url, tmp_path)
+    is_building = f"{WAITING_FOR_A_LOCK} AND query LIKE 'CREATE INDEX CONCURRENTLY%'"
+    # The build waits for the end of this transaction.
+    with transaction(target, "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ; SELECT 1"):
+        status, printed, said = interrupted(lambda: execute(target, is_building), target, tmp_path, "restore", path)
+    assert (status, printed) == (0, "Restored 0 tasks and 0 history entries\n")
+    assert "The indexes for searches were not built: canceling statement due to user request" in said
 
 
 def test_the_embedded_data_is_backed_up_with_and_without_a_service(data_dir: Path, tmp_path: Path) -> None:

@@ -141,7 +141,7 @@ def test_an_export_needs_the_api_key(database_url: URL, path: str, file_format: 
 
 @needs_curl
 def test_a_caller_of_http_1_0_gets_an_export_too(api: Api, sql: Sql) -> None:
-    """HTTP/1.0 knows no chunks: the end of the connection ends the answer."""
+    """Uvicorn sends it in chunks, which HTTP/1.0 does not know, and curl can read."""
     fill(sql, 1)
     url = f"{api.base_url}/tasks?format=csv"
     read = subprocess.run([CURL, "--silent", "--fail", "--http1.0", url], capture_output=True, check=True)

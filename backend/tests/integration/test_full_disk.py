@@ -94,7 +94,7 @@ def test_writes_fail_on_a_full_disk_and_work_again_when_there_is_room(disk: Smal
         assert data_of(api.get("/health/ready")) == {"status": "ready"}
         disk.fill()
         created += fill_up(api)
-        assert LOGGED in service.output
+        service.wait_for(LOGGED)
         assert error_of(api.get("/health/ready"), 503) == FULL
         assert {task["id"] for task in api.list_tasks()} == set(created)
         assert api.stats()["total_tasks"] == len(created)

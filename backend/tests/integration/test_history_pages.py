@@ -1,9 +1,12 @@
 """Pages of a long log, however deep, are slices of it."""
 
 import random
+from itertools import combinations
+from typing import Any
 
 import pytest
 
+from src.models import ActionType
 from tests.support.client import Api
 from tests.support.databases import AS_REPLICA, Sql
 
@@ -45,6 +48,38 @@ def test_a_page_is_a_slice_however_deep(api: Api, log: list[tuple[str, str]], ac
         if "next" in response.links:
             following = api.get(response.links["next"]["url"]).json()["data"]
             assert following == api.history(offset=offset + limit, limit=limit, **filters)
+
+
+# Bounds in days with few entries and with many, at midnight, between two entries of one moment, and open ones.
+BOUNDS = [None, "0001-01-01T00:00:00Z", "2026-11-01T00:00:00Z", "2026-11-19T12:30:00Z", "2026-11-20T00:00:00Z"]
+LAST_BOUNDS = ["2026-11-20T12:00:00Z", "9999-12-31T23:59:59.999999Z", None]
+ACTIONS: list[list[str]] = [[], ["UPDATED"], ["CREATED", "UPDATED"], ["DELETED", "INCOMPLETED"], list(ActionType)]
+IN_PERIOD = """
+    SELECT history_id FROM task_history WHERE timestamp >= coalesce(cast(:since AS timestamptz), '-infinity')
+        AND timestamp < coalesce(cast(:until AS timestamptz), 'infinity')
+"""
+
+
+def test_a_page_of_a_period_is_a_slice_however_deep(api: Api, log: list[tuple[str, str]], sql: Sql) -> None:
+    chance = random.Random(2)  # noqa: S311
+    for since, until in combinations([*BOUNDS, *LAST_BOUNDS], 2):
+        in_period = {str(row.history_id) for row in sql(IN_PERIOD, since=since, until=until)}
+        period = {name: value for name, value in (("from", since), ("to", until)) if value is not None}
+        for actions in ACTIONS:
+            matching = [entry for entry, action in log if entry in in_period and (not actions or action in actions)]
+            for offset in (0, chance.randrange(1 + len(matching)), 2**53 - 1):
+                response = api.get("/history", params={"offset": offset, "limit": 30, "action_type": actions, **period})
+                page = response.json()["data"]
+                assert ids_of(page) == matching[offset : offset + 30]
+                assert page["pagination"]["total_count"] == len(matching)
+                if "next" in response.links:
+                    following = api.get(response.links["next"]["url"]).json()["data"]
+                    assert ids_of(following) == matching[offset + 30 : offset + 60]
+                    assert following["pagination"]["has_prev"]
+
+
+def ids_of(page: Any) -> list[str]:
+    return [entry["history_id"] for entry in page["items"]]
 
 
 def test_links_lead_from_the_first_moment_to_the_last(api: Api, log: list[tuple[str, str]]) -> None:

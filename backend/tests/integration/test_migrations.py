@@ -36,7 +36,7 @@ DEFINITIONS = {
     f" WHERE indrelid IN ({TABLES}) AND indexrelid::regclass::text NOT IN {tuple(INDEXES)} ORDER BY 1",
 }
 OWN_FUNCTIONS = """
-    SELECT FROM pg_proc WHERE pronamespace = 'public'::regnamespace
+    SELECT pg_get_functiondef(oid) FROM pg_proc WHERE pronamespace = 'public'::regnamespace
         AND NOT EXISTS (SELECT FROM pg_depend WHERE objid = pg_proc.oid AND deptype = 'e')
 """
 
@@ -151,10 +151,7 @@ def test_the_schema_goes_down_and_up_while_an_older_version_changes_tasks(databa
 
 
 # The functions and the view, as the database has them.
-PROGRAMS = (
-    "SELECT pg_get_functiondef(oid) FROM pg_proc WHERE pronamespace = 'public'::regnamespace"
-    " UNION ALL SELECT pg_get_viewdef('count_changes'::regclass) ORDER BY 1"
-)
+PROGRAMS = f"{OWN_FUNCTIONS} UNION ALL SELECT pg_get_viewdef('count_changes'::regclass) ORDER BY 1"
 
 
 def test_a_downgrade_brings_the_functions_of_revision_0005_back(empty_database: Callable[[], URL]) -> None:

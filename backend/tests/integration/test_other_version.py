@@ -1,6 +1,7 @@
 """Data of another major version of PostgreSQL: the start refuses it, and two commands carry it over."""
 
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,17 +9,18 @@ import pytest
 from sqlalchemy import URL
 
 from config import Settings
+from src.backups import target
+from src.backups.restore import restore
+from src.backups.target import BackupError
 from src.embedded_postgres.data_directory import make_private
 from src.embedded_postgres.programs import EmbeddedPostgresError, programs_of_version, unprivileged_account
 from src.embedded_postgres.provision import provided_database
 from src.embedded_postgres.server import NOT_DURABLE, EmbeddedPostgres
-from src.keeping import place
-from src.keeping.place import KeepingError
 from tests.support.audit import MISCOUNTED
 from tests.support.backups import backup_of, run_backup
 from tests.support.client import Api, Json, data_of
 from tests.support.clusters import memory_dir
-from tests.support.databases import environment_of, execute
+from tests.support.databases import Sql, environment_of, execute
 from tests.support.server_program import as_account
 from tests.support.service import MAIN, Service, running
 
@@ -72,7 +74,7 @@ def test_two_commands_carry_old_data_over(old_data: Path, tmp_path: Path) -> Non
     kept = old_data / f"cluster.postgresql-{OLD}"
     assert done.stdout == (
         "Restored 1 tasks and 4 history entries\n"
-        f"The old data is in {kept}; delete it once you are content with the new.\n"
+        f"The old data is in {kept}; delete it once you are sure that you no longer need it.\n"
     )
 
     with running(MAIN, DATA_DIR=str(old_data)) as (_, api):
@@ -95,13 +97,29 @@ def test_a_restore_that_fails_leaves_the_old_data_in_its_place(old_data: Path, t
     assert not list(old_data.glob("cluster.postgresql-*"))
 
 
+def test_old_data_gives_way_although_its_totals_are_wrong_and_the_indexes_are_not_built(
+    data_dir: Path, database_url: URL, sql: Sql, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sql("INSERT INTO counts (kind, day, count) VALUES ('CREATED', NULL, 5)")
+    file, _ = backup_of(database_url, tmp_path)
+    (data_dir / "cluster" / "PG_VERSION").write_text(f"{OLD}\n")
+    # SIGTERM ends the restore.
+    monkeypatch.setattr("src.backups.restore.build_search_indexes", lambda settings: sys.exit())
+    with pytest.raises(SystemExit):
+        restore(Settings(_env_file=None, data_dir=data_dir), file)
+    assert (data_dir / f"cluster.postgresql-{OLD}").is_dir()
+    with EmbeddedPostgres(data_dir, NOT_DURABLE) as postgres:
+        assert execute(postgres.url, "SELECT version_num FROM alembic_version") != []
+        assert execute(postgres.url, MISCOUNTED) == []
+
+
 def test_a_server_that_is_newer_than_pg_dump_is_refused_in_one_sentence(
     database_url: URL, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if PROGRAMS is None:
         pytest.skip(f"PostgreSQL {OLD} is not installed (apt-get install postgresql-{OLD})")
-    monkeypatch.setattr(place, "programs_for", lambda account: PROGRAMS)
-    with pytest.raises(KeepingError, match=r"is a newer PostgreSQL than the programs of this service"):
+    monkeypatch.setattr(target, "programs_for", lambda account: PROGRAMS)
+    with pytest.raises(BackupError, match=r"is a newer PostgreSQL than the programs of this service"):
         backup_of(database_url, tmp_path)
     assert list(tmp_path.iterdir()) == []
 

@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 import threading
+from functools import partial
 
 import httpx
 import pytest
@@ -79,6 +80,25 @@ def test_if_every_connection_is_taken_tasks_answer_503_and_health_answers_200(
     for holder in holders:
         holder.join()
     assert api.list_tasks() == [task]
+
+
+def test_slow_searches_leave_connections_for_everything_else(
+    api: Api, live_app: tuple[FastAPI, str], database_url: URL, sql: Sql
+) -> None:
+    app, _ = live_app
+    app.state.database = Database(settings_for(database_url, database_pool_size=8, queue_timeout_s=0.2))
+    search = partial(api.get, "/history", params={"q": "x"})
+    searches = [threading.Thread(target=search) for _ in range(2)]
+    with transaction(database_url, "LOCK TABLE task_history IN ACCESS EXCLUSIVE MODE"):
+        for it in searches:
+            it.start()
+        wait_until(lambda: len(sql(WAITING_FOR_A_LOCK)) == 2)
+
+        error_of(search(), 503)
+        assert api.list_tasks() == []
+    for it in searches:
+        it.join()
+    data_of(search())
 
 
 async def test_the_log_says_that_no_connection_was_free(database_url: URL, caplog: pytest.LogCaptureFixture) -> None:

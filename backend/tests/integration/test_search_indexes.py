@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from sqlalchemy import URL
@@ -53,6 +54,45 @@ def test_an_interrupted_build_is_made_again(database_url: URL, sql: Sql) -> None
 
     assert valid_indexes(database_url) == set(INDEXES)
     assert sql("SELECT 'ix_tasks_text'::regclass::oid AS oid") != [interrupted]
+
+
+def test_a_limit_on_statements_does_not_stop_a_build(database_url: URL, sql: Sql) -> None:
+    sql("DROP INDEX ix_tasks_text")
+    sql(f"ALTER DATABASE {database_url.database} SET statement_timeout = '2s'")
+    beyond_the_limit = (
+        "SELECT FROM pg_stat_activity"
+        " WHERE query LIKE 'CREATE INDEX CONCURRENTLY%' AND clock_timestamp() - query_start > interval '2.5 seconds'"
+    )
+    with ThreadPoolExecutor(1) as thread:
+        with transaction(database_url, "LOCK TABLE tasks IN ROW EXCLUSIVE MODE"):
+            build = thread.submit(build_search_indexes, settings_for(database_url))
+            wait_until(lambda: sql(beyond_the_limit) != [])
+        build.result()
+    assert valid_indexes(database_url) == set(INDEXES)
+
+
+def test_a_build_that_fails_leaves_nothing(database_url: URL, sql: Sql, caplog: pytest.LogCaptureFixture) -> None:
+    sql("DROP INDEX ix_tasks_text")
+    with ThreadPoolExecutor(1) as thread:
+        with transaction(database_url, "LOCK TABLE tasks IN ROW EXCLUSIVE MODE"):
+            build = thread.submit(build_search_indexes, settings_for(database_url))
+            wait_until(lambda: sql("SELECT to_regclass('ix_tasks_text') AS name")[0].name is not None)
+            sql("SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE query LIKE 'CREATE INDEX CONCURRENTLY%'")
+        build.result()
+
+    assert sql("SELECT to_regclass('ix_tasks_text') AS name") == [(None,)]
+    assert "The indexes for searches were not built: canceling statement due to user request" in caplog.messages
+
+
+def test_the_planner_knows_how_often_words_occur(database_url: URL, sql: Sql) -> None:
+    sql("DROP INDEX ix_tasks_text")
+    build_search_indexes(settings_for(database_url))
+    sql("INSERT INTO tasks SELECT gen_random_uuid(), 'Buy milk', NULL, false, now(), now(), NULL")
+    assert sql("SELECT FROM pg_stats WHERE tablename = 'ix_tasks_text'") == []
+
+    sql("DROP INDEX ix_tasks_text")
+    build_search_indexes(settings_for(database_url))
+    assert len(sql("SELECT FROM pg_stats WHERE tablename = 'ix_tasks_text'")) == 1
 
 
 def test_one_process_builds_at_a_time(database_url: URL, sql: Sql) -> None:

@@ -232,6 +232,17 @@ async def test_a_statement_reads_by_its_index(many_rows: tuple[URL, UUID], call:
     assert "Seq Scan on task" not in database.plan, database.plan
 
 
+@pytest.mark.parametrize("query", ["++", "____", "😀😀😀"])
+async def test_a_word_without_a_trigram_does_not_read_the_whole_index(many_rows: tuple[URL, UUID], query: str) -> None:
+    url, _ = many_rows
+    database = ExplainedDatabase(settings_for(url))
+    await TaskService(database).get_tasks_paginated(10, query=query)
+    await HistoryService(database).get_history_paginated(query=query)
+    database.close()
+
+    assert "_text" not in database.plan.replace("::text", "")
+
+
 @pytest.mark.parametrize(
     ("filters", "index"),
     [

@@ -8,8 +8,8 @@ from pathlib import Path
 from sqlalchemy import URL
 
 from config import BACKEND
-from src.keeping.backup import back_up
-from src.keeping.file import Label
+from src.backups.backup import back_up
+from src.backups.file import Label
 from tests.support.databases import execute, settings_for
 
 BACKUP: list[str | Path] = [sys.executable, BACKEND / "backup.py"]

@@ -20,6 +20,9 @@ from tests.support.waiting import wait_until
 
 PROGRAM = shutil.which("pgbouncer") or shutil.which("pgbouncer", path="/usr/sbin")
 
+# How many server connections to each database it has, unless a test asks for another number.
+CONNECTIONS = 2
+
 CONFIGURATION = """
 [databases]
 * = host={host} port={port} user={user}{password}
@@ -41,7 +44,7 @@ query_wait_timeout = 10
 
 @contextmanager
 def pgbouncer(
-    server: URL, connections: int = 2, lifetime_s: int = 3600, listen_port: int | None = None
+    server: URL, connections: int = CONNECTIONS, lifetime_s: int = 3600, listen_port: int | None = None
 ) -> Iterator[URL]:
     """Run PgBouncer with that many server connections to each database, and yield the URL to connect to instead."""
     front = server.set(host="127.0.0.1", port=listen_port or free_port(), query={})

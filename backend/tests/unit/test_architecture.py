@@ -45,7 +45,7 @@ ALLOWED = {
         "src.exceptions",
         "config",
     },
-    "keeping": {
+    "backups": {
         "config",
         "src.database.base",
         "src.database.connection",

