@@ -3,10 +3,10 @@
 PYTHON ?= python3
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo backup restore test lint check format openapi statements fuzz torture test-scale bench bench-large
+.PHONY: help run demo backup restore test lint check format openapi statements fuzz torture test-scale bench bench-large bench-listeners
 
 help:  ## List the targets.
-	@grep -E '^[a-z-]+: .*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
+	@grep -E '^[a-z-]+: .*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 17
 
 run: .venv/installed  ## Serve the API on http://127.0.0.1:8000, with an embedded PostgreSQL.
 	@cd backend && exec ../.venv/bin/python main.py
@@ -55,6 +55,9 @@ bench: .venv/installed-test  ## Compare with a textbook service, raw asyncpg and
 
 bench-large: .venv/installed-test  ## Compare a history of 10 million entries with one of 10 thousand (15 minutes; needs wrk).
 	@cd backend && ../.venv/bin/python -m benchmarks --large
+
+bench-listeners: .venv/installed-test  ## Measure 1,000 listeners of GET /events, and what they cost others (3 minutes; needs wrk).
+	@cd backend && ../.venv/bin/python -m benchmarks --listeners
 
 .venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Python 3.11 or later is needed: make PYTHON=python3.11")'

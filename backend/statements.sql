@@ -34,6 +34,7 @@
 --   history_page_by_task_id_by_action_type: A page of the history of one task and one action.
 --   incomplete_tasks: Every incomplete task.
 --   incomplete_tasks_beginning: The first rows of incomplete_tasks, usually all.
+--   new_entries: Returns the present position, and the entries of transaction `since` and later ones, and of `others`.
 --   next_history_page: A page of the history, after a cursor.
 --   next_history_page_by_action_type: A page of the history of one action, after a cursor.
 --   next_history_page_by_task_id: A page of the history of one task, after a cursor.
@@ -244,7 +245,7 @@ LIMIT 500;
 
 -- confirm_deletion
 -- Returns null, if the deletion is in the log.
-SELECT pg_current_xact_id();
+SELECT pg_current_xact_id() WHERE pg_is_in_recovery();
 SELECT 'null' AS json, pg_logical_emit_message(TRUE, '', '') IS NOT NULL AS is_logged
 WHERE EXISTS (SELECT *
               FROM task_history
@@ -1512,6 +1513,82 @@ FROM (SELECT task.id AS id,
 LIMIT 500;
 
 
+-- new_entries
+-- Returns the present position, and the entries of transaction `since` and later ones, and of `others`.
+SELECT pg_current_xact_id() WHERE pg_is_in_recovery();
+SET LOCAL plan_cache_mode = force_generic_plan;
+SET LOCAL jit = off;
+SET LOCAL enable_seqscan = off;
+WITH taken AS MATERIALIZED (
+         SELECT pg_current_snapshot() AS snapshot
+       ),
+     present AS MATERIALIZED (
+         SELECT history_id AS last_entry,
+                COALESCE(transaction_id + 1, 0) AS next_transaction,
+                ARRAY(SELECT in_progress
+                      FROM pg_snapshot_xip(snapshot) AS it,
+                           CAST(CAST(it AS text) AS bigint) AS in_progress
+                      WHERE in_progress <= transaction_id) AS in_progress
+         FROM taken
+              LEFT JOIN LATERAL (SELECT history_id, transaction_id
+                                 FROM task_history
+                                 WHERE transaction_id < CAST(CAST(pg_snapshot_xmax(snapshot) AS text) AS bigint)
+                                 ORDER BY transaction_id DESC
+                                 LIMIT 1) AS latest ON TRUE
+       ),
+     entries AS (
+         (SELECT *
+          FROM task_history
+          WHERE transaction_id >= CAST(:since AS bigint)
+            AND transaction_id < (SELECT next_transaction
+                                  FROM present)
+          ORDER BY transaction_id DESC
+          LIMIT 1001)
+
+         UNION ALL
+
+         (SELECT *
+          FROM task_history
+          WHERE transaction_id = ANY(ARRAY(SELECT unnest(CAST(:others AS bigint[]))
+
+                                           EXCEPT
+
+                                           SELECT unnest(in_progress)
+                                           FROM present))
+          LIMIT 1001)
+       )
+  SELECT "left"(encode(sha256(convert_to(concat_ws(' ',
+                                                   (SELECT system_identifier
+                                                    FROM pg_control_system()),
+                                                   "left"(pg_walfile_name(pg_current_wal_insert_lsn()),
+                                                          8),
+                                                   (SELECT oid
+                                                    FROM pg_database
+                                                    WHERE datname = current_database()),
+                                                   (SELECT concat_ws(' ', attrelid, attnum)
+                                                    FROM pg_attribute
+                                                    WHERE attrelid = to_regclass('task_history')
+                                                      AND attname = 'transaction_id')),
+                                         'UTF8')),
+                       'hex'),
+                16) AS history,
+         present.*,
+         EXISTS (SELECT
+                 FROM task_history
+                 WHERE history_id = CAST(:last_entry AS uuid)
+                   AND transaction_id = CAST(:since AS bigint) - 1) AS has_last_entry,
+         transaction_id,
+         CAST((SELECT row_to_json(item)
+               FROM (SELECT history_id,
+                            task_id,
+                            action_type,
+                            description,
+                            to_char(timezone('UTC', timestamp), 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS timestamp,
+                            task_title) AS item) AS text) AS json
+  FROM present LEFT JOIN entries ON TRUE
+  ORDER BY timestamp, history_id;
+
+
 -- next_history_page
 -- A page of the history, after a cursor.
 SET LOCAL plan_cache_mode = force_generic_plan;
@@ -2004,7 +2081,7 @@ WITH task AS (
 
 -- return_task_as_created
 -- Returns a task as it was created, if that is in the log.
-SELECT pg_current_xact_id();
+SELECT pg_current_xact_id() WHERE pg_is_in_recovery();
 SELECT CAST(row_to_json(item) AS text) AS json,
        pg_logical_emit_message(TRUE, '', '') IS NOT NULL AS is_logged
 FROM (SELECT created.id AS id,
@@ -2027,7 +2104,7 @@ FROM (SELECT created.id AS id,
 
 -- return_task_if_logged
 -- Returns a task, if the change is in the log.
-SELECT pg_current_xact_id();
+SELECT pg_current_xact_id() WHERE pg_is_in_recovery();
 SELECT CAST(row_to_json(item) AS text) AS json,
        pg_logical_emit_message(TRUE, '', '') IS NOT NULL AS is_logged
 FROM (SELECT task.id AS id,
@@ -2053,7 +2130,7 @@ FROM (SELECT task.id AS id,
 
 -- return_task_if_undone
 -- Returns the task of an entry, if that is undone.
-SELECT pg_current_xact_id();
+SELECT pg_current_xact_id() WHERE pg_is_in_recovery();
 WITH entry AS (
          SELECT task_history.history_id AS history_id,
                 task_history.task_id AS task_id,
@@ -2103,7 +2180,8 @@ FROM alembic_version,
                     ('count_change', 'tasks'),
                     ('count_truncate', 'tasks'),
                     ('refuse_change', 'task_history'),
-                    ('refuse_truncate', 'task_history'))) AS needed (guard, relation)
+                    ('refuse_truncate', 'task_history'),
+                    ('stamp_entry', 'task_history'))) AS needed (guard, relation)
            LEFT JOIN pg_trigger ON tgrelid = to_regclass(relation) AND tgname = guard) AS guards;
 
 

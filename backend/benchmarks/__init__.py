@@ -1,1 +1,1 @@
-"""Measures how fast the service is: `make bench` and `make bench-large`."""
+"""Measures how fast the service is: `make bench`, `make bench-large` and `make bench-listeners`."""

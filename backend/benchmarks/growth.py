@@ -23,6 +23,7 @@ from src.database.connection import connect_arguments
 from src.embedded_postgres.programs import programs_for
 from src.services.history_page import page_of_history
 from src.services.task_list import ALL_TASKS
+from tests.support.background import in_background
 from tests.support.databases import settings_for
 
 # How much smaller the short history is.
@@ -131,16 +132,10 @@ def _print_list(database: URL, tasks: int, rounds: int) -> None:
 def _peak_memory(process: psutil.Process) -> Iterator[list[int]]:
     """Record the memory of `process` in bytes, every few milliseconds, until the block is left."""
     seen = [process.memory_info().rss]
-    stop = threading.Event()
 
-    def watch() -> None:
+    def watch(stop: threading.Event) -> None:
         while not stop.wait(0.005):
             seen.append(process.memory_info().rss)
 
-    watcher = threading.Thread(target=watch)
-    watcher.start()
-    try:
+    with in_background(watch):
         yield seen
-    finally:
-        stop.set()
-        watcher.join()

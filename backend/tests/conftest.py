@@ -16,6 +16,7 @@ from src.database.database import Database
 from src.database.migrate import prepare_schema
 from src.database.search_indexes import build_search_indexes
 from src.embedded_postgres.server import NOT_DURABLE, EmbeddedPostgres
+from src.services.event_feed import EventFeed
 from tests.support.client import Api
 from tests.support.clusters import cluster_dir
 from tests.support.databases import Sql, execute, new_database, settings_for
@@ -94,6 +95,7 @@ def api(live_app: tuple[FastAPI, str], database: Database) -> Iterator[Api]:
     """A client of the live server, which uses the test's database for the length of this test."""
     app, address = live_app
     app.state.database = database
+    app.state.event_feed = EventFeed(database, 100, lambda: False)
     with Api(base_url=address) as client:
         yield client
     close_database(database, app)

@@ -20,9 +20,11 @@ from src.exceptions.errors import (
     SchemaOutdated,
     TaskNotFound,
     TooManyExports,
+    TooManyListeners,
     TooManyLists,
 )
 from src.schemas.envelope import Failure
+from src.services.event_feed import EventFeed
 from src.utils.cursors import EntryPosition, TaskPosition
 
 
@@ -42,6 +44,12 @@ async def get_read_db(request: Request) -> Database:
     """
     replica: Database | None = request.app.state.replica
     return replica or await get_db(request)
+
+
+async def get_event_feed(request: Request) -> EventFeed:
+    """Return the feed of the application's events."""
+    feed: EventFeed = request.app.state.event_feed
+    return feed
 
 
 async def require_json(request: Request) -> None:
@@ -122,6 +130,9 @@ LIST_UNAVAILABLE = failure_of(
 )
 EXPORT_UNAVAILABLE = failure_of(
     503, f"{_NO_DATABASE}; or too many exports are still being read.", TooManyExports.message, headers=_RETRY_AFTER
+)
+EVENTS_UNAVAILABLE = failure_of(
+    503, f"{_NO_DATABASE}; or too many callers listen.", TooManyListeners.message, headers=_RETRY_AFTER
 )
 
 # The failures of every operation that reads or writes tasks.

@@ -2,14 +2,14 @@
 
 import asyncio
 from collections.abc import AsyncGenerator
-from contextlib import aclosing, suppress
+from contextlib import aclosing
 from typing import Annotated
 
 from fastapi import Query, Request, Response
-from starlette.exceptions import HTTPException
 from starlette.types import Receive, Scope, Send
 
 from src.api.dependencies import PAGED, Responses
+from src.api.streams import until_left
 from src.exceptions.errors import DatabaseUnavailable, InvalidInput
 from src.services.exports import ExportFormat
 
@@ -58,7 +58,7 @@ class _Download(Response):
         self._first, self._rest = first, rest
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        leaving = asyncio.create_task(_until_left(receive))
+        leaving = asyncio.create_task(until_left(receive))
         try:
             async with aclosing(self._rest) as rest:
                 await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
@@ -76,10 +76,3 @@ class _Download(Response):
             return
         finally:
             leaving.cancel()
-
-
-async def _until_left(receive: Receive) -> None:
-    # A body that nobody asked for may be too large.
-    with suppress(HTTPException):
-        while (await receive())["type"] != "http.disconnect":
-            pass

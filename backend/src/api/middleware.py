@@ -23,6 +23,9 @@ _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"
 # For a path without a route: one of 60 kB would make a line of 180 kB.
 _LOGGED_PATH_MAX_LENGTH = 200
 
+# The route whose answer goes on until the caller leaves.
+_STREAM = "/events"
+
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
 
 
@@ -31,7 +34,8 @@ class Observed:
 
     The id is the caller's X-Request-ID if that is 1 to 64 of `[A-Za-z0-9._-]`, else a new one. The answer
     and every line that is logged on the way carry it. The line and the metric hold the method, the status,
-    the milliseconds and the route, a template such as `/tasks/{task_id}`, so that all tasks share one metric.
+    the milliseconds and the route, a template such as `/tasks/{task_id}`, so that all tasks share one metric. Of a
+    stream, the metric measures the time until it began.
     Everything behind this middleware sees a path without its trailing slash.
 
     The middleware of libraries does one of these jobs each, and each such wrapper costs time per request.
@@ -45,7 +49,7 @@ class Observed:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        started = time.perf_counter()
+        started = began = time.perf_counter()
         status: int | None = None
         method = scope["method"]
         path = scope["path"].removesuffix("/")
@@ -56,9 +60,10 @@ class Observed:
         request_id.set(name)
 
         async def send_and_note(message: Message) -> None:
-            nonlocal status
+            nonlocal status, began
             if message["type"] == "http.response.start":
                 status = message["status"]
+                began = time.perf_counter()
                 message["headers"] += (*security_headers(message["headers"]), (b"x-request-id", name.encode()))
             await send(message)
 
@@ -68,7 +73,9 @@ class Observed:
             seconds = time.perf_counter() - started
             # FastAPI's routes put themselves into the scope; those of the documentation are Starlette's.
             route = getattr(scope.get("route"), "path", None) or _documentation_route(path)
-            requests(method if method in _METHODS else "_OTHER", route or "", status or "").observe(seconds)
+            # How long a stream went on says nothing about how fast the service is.
+            measured = began - started if route == _STREAM else seconds
+            requests(method if method in _METHODS else "_OTHER", route or "", status or "").observe(measured)
             milliseconds = round(seconds * 1000, 1)
             log.info(
                 "%s %s %s %s ms",

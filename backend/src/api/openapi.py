@@ -48,20 +48,28 @@ def _complete(document: dict[str, Any], *, requires_key: bool) -> None:
             for parameter in operation.get("parameters", []):
                 _forbid_null(parameter["schema"])
             for status_code, response in operation["responses"].items():
-                response.setdefault("headers", {})["X-Request-ID"] = {"$ref": "#/components/headers/X-Request-ID"}
-                if status_code.startswith("2"):
-                    envelope = response["content"]["application/json"]["schema"]["$ref"].rpartition("/")[2]
-                    response["description"] = components["schemas"][envelope]["description"]
-                    # Not earlier: FastAPI would drop the nulls in it.
-                    response["content"]["application/json"]["example"] = SAMPLES[envelope]
-                elif "content" in response:
-                    _show_envelope(response)
+                _complete_answer(status_code, response, components["schemas"])
     for schema in ("HTTPValidationError", "ValidationError"):
         components["schemas"].pop(schema, None)
     # Each envelope allows one of these, so none shows them all.
     components["schemas"]["Popup"] = TypeAdapter(Popup).json_schema()
     components["headers"] = {"X-Request-ID": _REQUEST_ID}
     components["securitySchemes"] = {"apiKey": _API_KEY}
+
+
+def _complete_answer(status_code: str, response: dict[str, Any], schemas: dict[str, Any]) -> None:
+    response.setdefault("headers", {})["X-Request-ID"] = {"$ref": "#/components/headers/X-Request-ID"}
+    content = response.get("content", {})
+    if "text/event-stream" in content:
+        # FastAPI adds JSON, but a stream has no envelope.
+        content.pop("application/json")
+    elif status_code.startswith("2"):
+        envelope = content["application/json"]["schema"]["$ref"].rpartition("/")[2]
+        response["description"] = schemas[envelope]["description"]
+        # Not earlier: FastAPI would drop the nulls in it.
+        content["application/json"]["example"] = SAMPLES[envelope]
+    elif content:
+        _show_envelope(response)
 
 
 def _forbid_null(schema: dict[str, Any]) -> None:

@@ -108,7 +108,8 @@ _JSON = b"application/json"
 # By media type.
 _FOR_TYPES = {
     **dict.fromkeys(
-        (_JSON, b"text/csv; charset=utf-8", b"application/x-ndjson"), _FOR_EVERYTHING + _FOR_JSON + _NOT_STORED
+        (_JSON, b"text/csv; charset=utf-8", b"application/x-ndjson", b"text/event-stream; charset=utf-8"),
+        _FOR_EVERYTHING + _FOR_JSON + _NOT_STORED,
     ),
     b"text/html; charset=utf-8": _FOR_EVERYTHING + _FOR_PAGES,
 }

@@ -22,7 +22,9 @@ from src.database.search_indexes import build_search_indexes_in_background
 from src.embedded_postgres.programs import EmbeddedPostgresError
 from src.embedded_postgres.provision import provided_database
 from src.observability.traces import configure_traces
-from src.serving.process import ended_by_signals, long_lived_objects
+from src.services.event_feed import EventFeed
+from src.serving.connections import possible_connections
+from src.serving.process import ended_by_signals, is_stopping, long_lived_objects
 from src.serving.workers import join_workers
 
 log = logging.getLogger(__name__)
@@ -81,7 +83,13 @@ def started(app: FastAPI, settings: Settings) -> Iterator[None]:
         if ready.database_read_url is not None:
             its_settings = ready.model_copy(update={"database_url": ready.database_read_url})
             replica = stack.enter_context(closing(Database(its_settings, database)))
-        state = {"database": database, "replica": replica, "requires_key": bool(settings.api_key)}
+        state = {
+            "database": database,
+            "replica": replica,
+            # The other half of the connections is for requests.
+            "event_feed": EventFeed(database, possible_connections(ready) // 2, is_stopping),
+            "requires_key": bool(settings.api_key),
+        }
         stack.enter_context(_served_through(app, _middleware(settings), state))
         stack.enter_context(long_lived_objects())
         yield
@@ -102,6 +110,7 @@ def _middleware(settings: Settings) -> list[Middleware]:
                 "Idempotency-Key",
                 "If-Match",
                 "If-None-Match",
+                "Last-Event-ID",
                 "X-Request-ID",
             ],
             allow_credentials=True,

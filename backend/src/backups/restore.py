@@ -5,7 +5,7 @@ import re
 import subprocess
 import sys
 import tempfile
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import IO, NamedTuple
 
@@ -171,6 +171,9 @@ def _pump(
     except BrokenPipeError:
         # psql has ended, and says why.
         source.kill()
+        # What it did not take is still in the buffer.
+        with suppress(BrokenPipeError):
+            session.stdin.close()
 
 
 def _adapted(sql: bytes) -> bytes:

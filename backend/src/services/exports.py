@@ -13,6 +13,7 @@ from src.database.json_rows import wire_columns
 from src.database.statement import PLAN_FOR_THESE_PARAMETERS, Statement
 from src.models import Task, TaskHistory
 from src.schemas.history import HistoryResponse
+from src.services.history_page import NEWEST_FIRST
 from src.services.history_search import ENTRY_CONDITION
 from src.services.task_list import TASK_CONDITION
 
@@ -78,7 +79,7 @@ TASK_EXPORTS = _exports(
 )
 HISTORY_EXPORTS = _exports(
     "history",
-    f"SELECT * FROM task_history WHERE {ENTRY_CONDITION} ORDER BY timestamp DESC, history_id DESC",
+    f"SELECT * FROM task_history WHERE {ENTRY_CONDITION} ORDER BY {NEWEST_FIRST}",
     [TaskHistory.__table__.c[name] for name in HistoryResponse.model_fields],
     lines_at_a_time=500,
 )

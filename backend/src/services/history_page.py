@@ -29,7 +29,10 @@ _FILTERS: dict[tuple[str, ...], str] = {
 }
 
 LIMIT, OFFSET = "CAST(:limit AS integer)", "CAST(:offset AS bigint)"
-CURSOR = "(CAST(:after_timestamp AS timestamptz), CAST(:after_history_id AS uuid))"
+NEWEST_FIRST = "timestamp DESC, history_id DESC"
+_CURSOR = "(CAST(:after_timestamp AS timestamptz), CAST(:after_history_id AS uuid))"
+AFTER_CURSOR = f"(timestamp, history_id) < {_CURSOR}"
+UNTIL_CURSOR = f"(timestamp, history_id) >= {_CURSOR}"
 
 # All text below is made of the constants above, so no caller's input gets into it.
 # ruff: noqa: S608
@@ -61,7 +64,7 @@ def _deep_page(filters: tuple[str, ...]) -> Statement:
 
 def _next_page(filters: tuple[str, ...]) -> Statement:
     """The page after a cursor: the position of an entry, which need not exist any more."""
-    until_cursor = [*_conditions(filters), f"(timestamp, history_id) >= {CURSOR}"]
+    until_cursor = [*_conditions(filters), UNTIL_CURSOR]
     if "task_id" in filters:
         entries_before = f"(SELECT count(*) FROM task_history WHERE {' AND '.join(until_cursor)})"
     else:
@@ -70,7 +73,7 @@ def _next_page(filters: tuple[str, ...]) -> Statement:
         _name("next_history_page", filters),
         f"A page of the history{_FILTERS[filters]}, after a cursor.",
         total_count=_total(filters),
-        entries=f"{_entries(filters, f'(timestamp, history_id) < {CURSOR}')} LIMIT {LIMIT}",
+        entries=f"{_entries(filters, AFTER_CURSOR)} LIMIT {LIMIT}",
         entries_before=entries_before,
     )
 
@@ -146,7 +149,7 @@ def history_statement(
 
 def _entries(filters: tuple[str, ...], *conditions: str) -> str:
     """Return the SELECT of the entries that match, newest first, by the index that the first filter leads."""
-    matching, order = [*_conditions(filters), *conditions], "timestamp DESC, history_id DESC"
+    matching, order = [*_conditions(filters), *conditions], NEWEST_FIRST
     if filters:
         # `= ANY` and the filter in the ORDER BY make the planner use the filter's index. With a plain `=`, the index
         # on the time has the right order too, and for a rare value the planner might scan the whole history by it.

@@ -8,7 +8,16 @@ from src.database.search_indexes import ENTRY_TEXT
 from src.database.statement import PLAN_FOR_THESE_PARAMETERS, Statement
 from src.services.conditions import holds_words, if_given
 from src.services.counting import ENTRY_KINDS
-from src.services.history_page import CURSOR, LIMIT, OFFSET, count_since, day_of_offset, history_statement
+from src.services.history_page import (
+    AFTER_CURSOR,
+    LIMIT,
+    NEWEST_FIRST,
+    OFFSET,
+    UNTIL_CURSOR,
+    count_since,
+    day_of_offset,
+    history_statement,
+)
 
 # The condition on the entries of a search.
 ENTRY_CONDITION = " AND ".join(
@@ -25,9 +34,6 @@ ENTRY_CONDITION = " AND ".join(
 _FEW = 10_000
 
 _NO_CURSOR = "CAST(:after_timestamp AS timestamptz) IS NULL"
-_AFTER_CURSOR = f"(timestamp, history_id) < {CURSOR}"
-_UNTIL_CURSOR = f"(timestamp, history_id) >= {CURSOR}"
-_ORDER = "timestamp DESC, history_id DESC"
 
 _SINCE = "coalesce(CAST(:since AS timestamptz), '-infinity')"
 _UNTIL = "coalesce(CAST(:until AS timestamptz), 'infinity')"
@@ -41,7 +47,7 @@ def _search() -> Statement:
     """A page of the entries that match, which this counts one by one."""
     entries = f"""
         SELECT * FROM task_history
-        WHERE {ENTRY_CONDITION} AND ({_NO_CURSOR} OR {_AFTER_CURSOR})
+        WHERE {ENTRY_CONDITION} AND ({_NO_CURSOR} OR {AFTER_CURSOR})
             AND (SELECT total_count FROM total) > {OFFSET} AND (SELECT total_count FROM total)
     """
     here = f"LIMIT {LIMIT} OFFSET {OFFSET}"
@@ -54,11 +60,11 @@ def _search() -> Statement:
         entries=f"""
             ({entries} <= {_FEW} ORDER BY timestamp + interval '0' DESC, history_id DESC {here})
             UNION ALL
-            ({entries} > {_FEW} ORDER BY {_ORDER} {here})
+            ({entries} > {_FEW} ORDER BY {NEWEST_FIRST} {here})
         """,
         entries_before=f"""
             CASE WHEN {_NO_CURSOR} THEN {OFFSET}
-            ELSE (SELECT count(*) FROM task_history WHERE {ENTRY_CONDITION} AND {_UNTIL_CURSOR}) END
+            ELSE (SELECT count(*) FROM task_history WHERE {ENTRY_CONDITION} AND {UNTIL_CURSOR}) END
         """,
         prefix=PLAN_FOR_THESE_PARAMETERS,
         may_be_slow=True,
@@ -67,7 +73,7 @@ def _search() -> Statement:
 
 def _period(name: str, purpose: str, entries: str, kinds: str, *conditions: str) -> Statement:
     """A page of `entries`, of those from `since` until before `until`."""
-    until_cursor = count_since("CAST(:after_timestamp AS timestamptz)", kinds, *conditions, _UNTIL_CURSOR)
+    until_cursor = count_since("CAST(:after_timestamp AS timestamptz)", kinds, *conditions, UNTIL_CURSOR)
     return history_statement(
         name,
         purpose,
@@ -81,7 +87,7 @@ def _period(name: str, purpose: str, entries: str, kinds: str, *conditions: str)
                 (SELECT count(*) FROM count_changes WHERE {kinds}) AS parts
             FROM until
         """,
-        entries=f"{entries} ORDER BY {_ORDER} LIMIT {LIMIT} OFFSET {_REMAINING}",
+        entries=f"{entries} ORDER BY {NEWEST_FIRST} LIMIT {LIMIT} OFFSET {_REMAINING}",
         # A cursor of another search may lie outside.
         entries_before=f"""
             CASE WHEN {_NO_CURSOR} THEN {OFFSET}
@@ -94,7 +100,7 @@ def _period(name: str, purpose: str, entries: str, kinds: str, *conditions: str)
 # A page begins after a cursor, or in the day of its offset, which also counts the entries since `until`.
 _HERE = f"""
     timestamp >= {_SINCE}
-    AND ({_NO_CURSOR} OR timestamp < {_UNTIL} AND {_AFTER_CURSOR})
+    AND ({_NO_CURSOR} OR timestamp < {_UNTIL} AND {AFTER_CURSOR})
     AND (NOT ({_NO_CURSOR}) OR timestamp < (SELECT ends FROM day_of_offset))
 """
 _REMAINING = f"CASE WHEN {_NO_CURSOR} THEN (SELECT remaining FROM day_of_offset) ELSE 0 END"
@@ -114,7 +120,7 @@ PERIOD_OF_ACTIONS = _period(
     f"""
         SELECT entry.* FROM unnest({_ACTIONS}) AS given (action), LATERAL (
             SELECT * FROM task_history WHERE action_type = ANY (ARRAY[action]) AND {_HERE}
-            ORDER BY action_type, {_ORDER} LIMIT {LIMIT} + {_REMAINING}
+            ORDER BY action_type, {NEWEST_FIRST} LIMIT {LIMIT} + {_REMAINING}
         ) entry
     """,
     f"kind = ANY ({_ACTIONS})",

@@ -13,7 +13,7 @@ from src.database.json_rows import wire_columns
 from src.database.statement import Statement
 from src.exceptions.errors import EntryNotFound, InvalidInput
 from src.models import ActionType, TaskHistory
-from src.schemas.history import Pagination
+from src.schemas.history import HistoryEntry, Pagination
 from src.schemas.stats import DailyStats, DayCounts, WeeklyStats
 from src.services.conditions import word_parameters
 from src.services.counting import fold_many
@@ -36,7 +36,7 @@ _ENTRY = Statement(
     text(f"""
         WITH item AS (
             SELECT
-                {wire_columns(_history)},
+                {wire_columns(_history[name] for name in HistoryEntry.model_fields if name in _history)},
                 (SELECT history_id FROM task_history WHERE history_id = CAST(:undone_by AS uuid)) AS undone_by
             FROM task_history
             WHERE history_id = CAST(:history_id AS uuid)

@@ -24,6 +24,12 @@ def uvicorn_server() -> uvicorn.Server | None:
     return server if isinstance(server, uvicorn.Server) else None
 
 
+def is_stopping() -> bool:
+    """Whether a signal has told this process's server to stop."""
+    server = uvicorn_server()
+    return server is not None and server.should_exit
+
+
 @contextmanager
 def ended_by_signals() -> Iterator[None]:
     """Let SIGTERM and Ctrl-C end a start that waits for its database: uvicorn acts on them only after the start.

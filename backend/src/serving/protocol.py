@@ -7,7 +7,11 @@ such limits, or if only a proxy with such limits can reach the port.
 
 import asyncio
 import math
+import socket
+from collections.abc import Callable
+from contextlib import suppress
 from enum import Enum, auto
+from functools import partial
 from typing import Any, cast
 
 import httptools
@@ -19,6 +23,13 @@ from config import Settings
 from src.serving.answers import WholeAnswer
 from src.serving.connections import Connections
 from src.serving.refusals import Refusal, refusal_bytes
+
+# The name of the ASGI extension by which the application says, with `begin`, that its answer goes on until the caller
+# leaves. Otherwise a caller that closes its connection looks like one that has sent everything, and the service would
+# find out only when it writes for the second time.
+# `begin` returns a function that writes a part of the body at once, and returns whether the connection takes it. A
+# message to `send` takes five times as long, because the task of the request has to wake up first.
+ENDLESS = "task_backend.endless"
 
 # How long a new connection may take to send its first request when the service stops. On a busy
 # machine a caller may need some time to do so.
@@ -66,6 +77,7 @@ class PatientProtocol(HttpToolsProtocol):
         self._settings: Settings = config.settings
         self._is_stopping = False
         self._served: RequestResponseCycle | None = None
+        self._is_endless = self._is_half_closed = False
 
         self._arriving = _NOTHING
         # Bytes so far of the header section or, during a body, of its chunk framing.
@@ -92,10 +104,11 @@ class PatientProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def eof_received(self) -> bool:  # type: ignore[override]
-        """Keep the connection for a caller that has sent everything and now only listens."""
-        if not self._is_serving() or self._is_served_early():
+        """Keep the connection for a caller that has sent everything and now waits for its answer."""
+        if not self._is_serving() or self._is_served_early() or self._is_endless:
             return False
         self.cycle.keep_alive = False
+        self._is_half_closed = True
         return True
 
     def data_received(self, data: bytes) -> None:
@@ -204,8 +217,31 @@ class PatientProtocol(HttpToolsProtocol):
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         self._served = cycle
+        self._is_endless = False
+        cycle.scope["extensions"] = {ENDLESS: {"begin": self._begin_endless}}
         cycle.transport = cast(asyncio.Transport, WholeAnswer(cycle.transport))
         super()._start_asgi_task(cycle, app)
+
+    def _begin_endless(self) -> Callable[[bytes], bool]:
+        """Note that the answer goes on until the caller leaves, which may be so already.
+
+        A few bytes now and then never fill the buffer to a caller that has vanished, so `pause_writing` does not tell.
+        """
+        self._is_endless = True
+        if self._is_half_closed:
+            self.transport.close()
+        timeout_ms = round(self._settings.write_timeout_s * 1000)
+        # Only Linux has it, and only TCP.
+        with suppress(AttributeError, OSError):
+            self.transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, timeout_ms)
+        assert self._served is not None
+        return partial(self._write_part, self._served)
+
+    def _write_part(self, cycle: RequestResponseCycle, part: bytes) -> bool:
+        if self.flow.write_paused or cycle.disconnected or cycle.response_complete or not cycle.chunked_encoding:
+            return False
+        cycle.transport.write(b"%x\r\n%b\r\n" % (len(part), part))
+        return True
 
     def on_response_complete(self) -> None:
         """Go on with the next request, or wait for it."""

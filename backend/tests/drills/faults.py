@@ -25,6 +25,7 @@ from tests.support.audit import audit
 from tests.support.client import Api, Json
 from tests.support.clusters import FSYNC_OFF, cluster_dir
 from tests.support.databases import environment_of, execute, transaction
+from tests.support.event_stream import Listener
 from tests.support.load import Writers
 from tests.support.pgbouncer import pgbouncer
 from tests.support.service import MAIN, Service, free_port, running
@@ -46,6 +47,8 @@ class Outcome(NamedTuple):
     orphans: int
     miscounted: int
     twice: int
+    # Entries that a listener of GET /events was not told of.
+    unheard: int = 0
 
 
 def restart_database(rounds: int, *, through_pgbouncer: bool = False) -> Outcome:
@@ -54,8 +57,8 @@ def restart_database(rounds: int, *, through_pgbouncer: bool = False) -> Outcome
         url = postgres.url
         with pgbouncer(url) if through_pgbouncer else nullcontext(url) as front:
             with running(MAIN, BACKEND, DATABASE_URL=environment_of(front), **PATIENT) as (service, _):
-                writers = Writers(f"http://127.0.0.1:{service.port}")
-                with writers:
+                address = f"http://127.0.0.1:{service.port}"
+                with Writers(address) as writers, Listener([address]) as listener:
                     for _ in range(rounds):
                         writers.wait_for_changes(CHANGES)
                         # SIGQUIT is PostgreSQL's immediate shutdown; EmbeddedPostgres restarts it. On a busy
@@ -63,7 +66,9 @@ def restart_database(rounds: int, *, through_pgbouncer: bool = False) -> Outcome
                         with suppress(ProcessLookupError):
                             os.kill(postgres.pid, signal.SIGQUIT)
                     writers.wait_for_changes(CHANGES)
-            return _outcome(url, writers, broken=len(writers.broken))
+                    writers.stop()
+                    unheard = _unheard(listener, url)
+            return _outcome(url, writers, broken=len(writers.broken), unheard=unheard)
 
 
 def kill_service(rounds: int) -> Outcome:
@@ -80,7 +85,8 @@ def _replace_service(rounds: int, how: signal.Signals, *, keep_alive: bool) -> O
     """Meanwhile, callers repeat their requests until the next process answers them."""
     port = free_port()
     with cluster_dir() as data_dir, EmbeddedPostgres(data_dir, FSYNC_OFF) as postgres:
-        with Writers(f"http://127.0.0.1:{port}", keep_alive=keep_alive) as writers:
+        address = f"http://127.0.0.1:{port}"
+        with Writers(address, keep_alive=keep_alive) as writers, Listener([address]) as listener:
             for _ in range(rounds):
                 with service_on(postgres.url, port) as service:
                     writers.wait_for_changes(CHANGES)
@@ -88,7 +94,9 @@ def _replace_service(rounds: int, how: signal.Signals, *, keep_alive: bool) -> O
             with service_on(postgres.url, port):
                 writers.wait_for_changes(CHANGES)
                 writers.stop()
-        return _outcome(postgres.url, writers, broken=0 if how is signal.SIGKILL else len(writers.broken))
+                unheard = _unheard(listener, postgres.url)
+        broken = 0 if how is signal.SIGKILL else len(writers.broken)
+        return _outcome(postgres.url, writers, broken=broken, unheard=unheard)
 
 
 @contextmanager
@@ -97,7 +105,15 @@ def service_on(url: URL, port: int | None = None) -> Iterator[Service]:
         yield service
 
 
-def _outcome(url: URL, writers: Writers, broken: int = 0) -> Outcome:
+def _unheard(listener: Listener, url: URL) -> int:
+    """Return how many entries the listener is not told of, however long it waits."""
+    entries = {row.history_id for row in execute(url, "SELECT history_id::text FROM task_history")}
+    with suppress(AssertionError):
+        listener.wait_for(entries)
+    return len(entries - listener.told) + len(listener.errors)
+
+
+def _outcome(url: URL, writers: Writers, broken: int = 0, unheard: int = 0) -> Outcome:
     findings = audit(url, writers.acknowledged, len(writers.abandoned))
     return Outcome(
         changes=len(writers.acknowledged),
@@ -107,6 +123,7 @@ def _outcome(url: URL, writers: Writers, broken: int = 0) -> Outcome:
         orphans=len(findings.orphans),
         miscounted=len(findings.miscounted),
         twice=len(findings.twice),
+        unheard=unheard,
     )
 
 

@@ -72,7 +72,7 @@ def main() -> None:
     # Every restart of a killed server is logged, and here there are hundreds.
     logging.disable(logging.WARNING)
     width = max(len(name) for name, _, _ in FAULTS)
-    print(f"{'fault':{width}}  rounds  changes  errors  lost  illegal  orphans  miscounted  twice  seconds")
+    print(f"{'fault':{width}}  rounds  changes  errors  lost  illegal  orphans  miscounted  twice  unheard  seconds")
     flawless = True
     for name, rounds_of, rounds in FAULTS:
         started = time.monotonic()
@@ -81,7 +81,7 @@ def main() -> None:
         print(
             f"{name:{width}}  {rounds:6}  {outcome.changes:7}  {outcome.errors:6}  {outcome.lost:4}"
             f"  {outcome.illegal:7}  {outcome.orphans:7}  {outcome.miscounted:10}  {outcome.twice:5}"
-            f"  {time.monotonic() - started:7.0f}",
+            f"  {outcome.unheard:7}  {time.monotonic() - started:7.0f}",
             flush=True,
         )
     print("fuzz:  ", fuzz(100_000), flush=True)

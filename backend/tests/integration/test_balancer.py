@@ -1,9 +1,11 @@
-"""HAProxy with `deploy/haproxy.cfg`, in front of two processes that drop the first request they get."""
+"""HAProxy with `deploy/haproxy.cfg`: requests that a process drops, and streams."""
 
 import json
+import re
+import signal
 import sys
-from collections.abc import Iterator
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
@@ -11,8 +13,14 @@ from typing import NamedTuple
 
 import httpx
 import pytest
+from sqlalchemy import URL
 
-from tests.drills.machines import HAPROXY, haproxy, new_addresses
+from tests.drills.machines import DEPLOY, HAPROXY, haproxy, new_addresses
+from tests.support.client import Api
+from tests.support.databases import Sql, environment_of
+from tests.support.entries import commit_entries
+from tests.support.event_stream import Listener, watch
+from tests.support.service import MAIN, Service
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.skipif(
@@ -32,9 +40,16 @@ class Attempt(NamedTuple):
 
 
 class Balancer(httpx.Client):
-    """A caller of HAProxy, and the attempts that the processes saw."""
+    """A caller of HAProxy before two processes that drop the first request they get, and what those saw."""
 
     attempts: list[Attempt]
+
+
+class Front(NamedTuple):
+    """The address of HAProxy, and how to start the service on the machine API1 or API2 behind it."""
+
+    address: str
+    start: Callable[[str], Service]
 
 
 @pytest.fixture
@@ -117,3 +132,59 @@ def test_a_post_that_is_not_known_to_be_safe_is_not_repeated(balancer: Balancer)
     # On a connection that it has used before, HAProxy would close it instead of answering.
     assert httpx.post(balancer.base_url.join("/unknown")).status_code == 502
     assert len(balancer.attempts) == 1
+
+
+@contextmanager
+def service_at(address: str, database_url: URL) -> Iterator[Service]:
+    """Run the service at the address of one of the machines, until the block ends or it is killed."""
+    service = Service(MAIN, HOST=address, PORT="8000", DATABASE_URL=environment_of(database_url))
+    try:
+        service.wait_for("Application startup complete")
+        yield service
+    finally:
+        if service.process.poll() is None:
+            service.stop()
+
+
+@pytest.fixture
+def front(tmp_path: Path, database_url: URL) -> Iterator[Front]:
+    addresses = new_addresses()
+    with ExitStack() as stack:
+        stack.enter_context(haproxy(tmp_path, addresses))
+
+        def start(name: str) -> Service:
+            return stack.enter_context(service_at(addresses[name], database_url))
+
+        yield Front(f"http://{addresses['FRONT']}:8000", start)
+
+
+def test_a_listener_whose_process_is_killed_comes_back_to_the_other_and_misses_nothing(front: Front, sql: Sql) -> None:
+    first, second = (front.start(name) for name in ("API1", "API2"))
+    with Listener([front.address]) as listener:
+        listener.wait_for(commit_entries(sql))
+        first.stop(signal.SIGKILL)
+        listener.wait_for(commit_entries(sql))
+        front.start("API1")
+        second.stop(signal.SIGKILL)
+        listener.wait_for(commit_entries(sql))
+        # It was at one of the two.
+        assert listener.connections > 1
+        assert (listener.resets, listener.errors) == (0, [])
+
+
+def test_a_stream_ends_when_its_process_stops(front: Front) -> None:
+    service = front.start("API1")
+    with Api(front.address) as api:
+        wait_until(lambda: api.get("/health").is_success)
+        with watch(api) as stream:
+            api.create_task()
+            assert stream.entries()
+            assert service.stop() == 0
+            assert stream.rest() == []
+
+
+def test_a_silent_stream_is_not_silent_for_too_long() -> None:
+    """The service breaks the silence at least every 15 s; HAProxy must wait for twice that."""
+    timeouts = re.findall(r"^ +timeout (?:client|server) (\d+)s$", (DEPLOY / "haproxy.cfg").read_text(), re.MULTILINE)
+    assert len(timeouts) == 2
+    assert all(int(timeout_s) >= 30 for timeout_s in timeouts)

@@ -10,14 +10,17 @@ import pytest
 from rich.progress import Progress
 from sqlalchemy import URL, Row
 
+from tests.support.client import Api
 from tests.support.databases import execute
-from tests.support.waiting import PATIENCE_S
+from tests.support.waiting import PATIENCE_S, wait_until
 
 pytest.importorskip("asyncpg", reason="needs asyncpg: pip install -r requirements-test.txt")
 pytest.importorskip("orjson", reason="needs orjson: pip install -r requirements-test.txt")
 
 from benchmarks.comparison import SIDES
 from benchmarks.data import fill
+from benchmarks.listener_client import SAMPLE
+from benchmarks.listeners import listening
 from benchmarks.load import Work, send_requests
 from benchmarks.sides import SERVICE, serve
 from benchmarks.works import WORKS
@@ -83,3 +86,22 @@ def answer(address: str, work: Work) -> httpx.Response:
     response = httpx.request(work.method, address + path, content=work.body, headers=headers, timeout=PATIENCE_S)
     assert response.is_success, response.text
     return response
+
+
+def test_the_listeners_are_told_of_each_change(database_url: URL) -> None:
+    with (
+        serve(SERVICE, database_url) as server,
+        listening(server.address, 2 * SAMPLE) as listeners,
+        Api(server.address) as api,
+    ):
+        for _ in range(2):
+            api.create_task()
+            measured = 0
+
+            def both_have_it() -> bool:
+                nonlocal measured
+                measured += int(listeners.seen()["measured"])
+                return measured >= 2
+
+            wait_until(both_have_it)
+            assert measured == 2

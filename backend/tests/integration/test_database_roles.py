@@ -1,6 +1,7 @@
 """What each database role may do to the history, and which entries the database refuses."""
 
 from collections.abc import Callable, Iterator
+from itertools import islice
 from typing import NamedTuple
 
 import pytest
@@ -64,7 +65,10 @@ def roles(server_url: URL, empty_database: Callable[[], URL]) -> Iterator[Roles]
 def test_the_two_roles_of_the_docs_protect_the_history_from_the_service_itself(roles: Roles) -> None:
     """The owner migrates. The application's role reads and writes tasks, and has no right to change the history."""
     with running(MAIN, DATABASE_URL=environment_of(roles.application), AUTO_MIGRATE="false") as (_, api):
-        live_a_whole_life(api)
+        with api.stream("GET", "/events") as events:
+            live_a_whole_life(api)
+            changes = (line for line in events.iter_lines() if line == "event: change")
+            assert len(list(islice(changes, 10))) == 10
         assert data_of(api.get("/health/ready")) == {"status": "ready"}
     for statement, (refused_application, refused_owner) in ATTEMPTS.items():
         with pytest.raises(DBAPIError, match=refused_application):

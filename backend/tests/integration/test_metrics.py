@@ -46,6 +46,8 @@ def test_requests_are_counted_by_route_across_workers(database_url: URL, workers
             with httpx.Client(base_url=api.base_url) as client:
                 client.get(f"/tasks/{task['id']}")
                 client.get(f"/nowhere/{number}")
+        # A worker counts a request after its answer, and another one may answer this.
+        wait_until(lambda: scrape(api)[REQUESTS].get(("GET", "", "404")) == 20)
         counted = scrape(api)
     assert counted[REQUESTS]["POST", "/tasks", "201"] == 1
     assert counted[REQUESTS]["GET", "/tasks/{task_id}", "200"] == 20
@@ -92,10 +94,10 @@ def test_metrics_outlive_their_directory(database_url: URL, tmp_path: Path) -> N
     with running(MAIN, DATABASE_URL=environment_of(database_url), WORKERS="2", TMPDIR=str(tmp_path)) as (service, api):
         # A worker that is still starting makes its files.
         service.wait_for("Application startup complete", times=2)
-        api.create_task()
         [directory] = tmp_path.iterdir()
         # As cleaners of temporary files do.
         shutil.rmtree(directory)
+        api.create_task()
         # On the same connection, so the same worker answers.
         assert scrape(api)[REQUESTS]["POST", "/tasks", "201"] == 1
         service.wait_for(f"/metrics shows only one worker: its directory {directory} is gone")

@@ -200,7 +200,7 @@ def test_an_upgrade_keeps_the_entries_of_an_older_version_which_cannot_be_undone
 
     after = execute(database_url, "SELECT * FROM task_history ORDER BY timestamp")
 
-    assert [tuple(entry) for entry in after] == [(*entry, None, None, None) for entry in before]
+    assert [tuple(entry) for entry in after] == [(*entry, None, None, None, None) for entry in before]
     for entry in before:
         refused = api.post(f"/history/{entry.history_id}/undo")
         assert error_of(refused, 409) == "This entry is too old to be undone"

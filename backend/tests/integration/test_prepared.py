@@ -14,6 +14,7 @@ from src.database.connection import Connection
 from src.database.statement import STATEMENTS, Statement
 from tests.drills.faults import PATIENT
 from tests.support.audit import audit
+from tests.support.background import in_background
 from tests.support.databases import Sql, environment_of, settings_for
 from tests.support.load import Readers, Writers
 from tests.support.pgbouncer import PROGRAM, pgbouncer
@@ -29,9 +30,8 @@ PERCENT = Statement(
 @contextmanager
 def somebody_elses_commands(url: URL) -> Iterator[None]:
     """Have a client of the same pooler forget what is prepared, on one of its connections after the other."""
-    stop = threading.Event()
 
-    def forget() -> None:
+    def forget(stop: threading.Event) -> None:
         chance = random.Random(1)  # noqa: S311  # No secret.
         while not stop.is_set():
             try:
@@ -42,13 +42,8 @@ def somebody_elses_commands(url: URL) -> Iterator[None]:
             except psycopg2.OperationalError:
                 stop.wait(0.1)
 
-    thread = threading.Thread(target=forget)
-    thread.start()
-    try:
+    with in_background(forget):
         yield
-    finally:
-        stop.set()
-        thread.join()
 
 
 @pytest.mark.skipif(PROGRAM is None, reason="needs pgbouncer (apt-get install pgbouncer)")

@@ -50,7 +50,7 @@ def test_of_four_simultaneous_starts_one_migrates(empty_database: Callable[[], U
     with ThreadPoolExecutor(4) as threads:
         started = [threads.submit(run_python, url, "prepare_schema(load_settings())") for _ in range(4)]
     assert [process.result().stderr for process in started] == [""] * 4
-    assert execute(url, "SELECT version_num FROM alembic_version") == [("0006",)]
+    assert execute(url, "SELECT version_num FROM alembic_version") == [("0007",)]
 
 
 def test_a_waiting_start_says_so_at_once_and_every_five_seconds(

@@ -17,11 +17,13 @@ BACKUP: list[str | Path] = [sys.executable, BACKEND / "backup.py"]
 TABLES = ("alembic_version", "tasks", "task_history", "counts", "counted", "late_entries", "task_count_changes")
 # Every sequence, as a session sees it that has not used it.
 _SEQUENCES = "SELECT sequencename::text, last_value FROM pg_sequences WHERE schemaname = current_schema() ORDER BY 1"
+# A row, without what belongs to the server: the transaction that wrote it.
+_ROW = r"""regexp_replace(row_to_json(t)::text, ',"transaction_id":(\d+|null)', '')"""
 
 
 def contents_of(url: URL) -> dict[str, list[str]]:
     """Return the rows of every table, and the values of the sequences."""
-    rows = {table: execute(url, f"SELECT row_to_json(t)::text FROM {table} AS t ORDER BY 1") for table in TABLES}
+    rows = {table: execute(url, f"SELECT {_ROW} FROM {table} AS t ORDER BY 1") for table in TABLES}
     return {name: list(map(str, found)) for name, found in {**rows, "sequences": execute(url, _SEQUENCES)}.items()}
 
 

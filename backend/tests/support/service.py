@@ -111,6 +111,9 @@ def running(command: list[str], backend: Path = BACKEND, **environment: str) -> 
             yield service, api
         if service.process.poll() is None:
             assert service.stop() == 0
+    except BaseException as error:
+        error.add_note(f"The service printed:\n{service.output}")
+        raise
     finally:
         if service.process.poll() is None:
             service.process.kill()
