@@ -13,13 +13,12 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
 from fastapi import FastAPI
-from fastapi.responses import RedirectResponse
 from fastapi_offline import FastAPIOffline
 from starlette.middleware import Middleware
 from starlette.routing import Mount, Router
 
 from config import ENV_FILE_VARIABLE, LogFormat, Settings, describe_settings, load_settings
-from src.api import metrics, v1
+from src.api import metrics, v1, web
 from src.api.openapi import complete_document
 from src.api.startup import START_FAILURES, BeforeStart, started
 from src.exceptions.handlers import register_handlers
@@ -60,12 +59,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     # The same routes for clients that pin a version. The document lists only those without a version.
     versioned = Mount("/api/v1", Router(v1.routes, redirect_slashes=False))
     # In front of the documentation's routes: a request tries every route before its own.
-    app.router.routes[:0] = [*v1.routes, versioned, *metrics.router.routes]
-
-    @app.get("/", include_in_schema=False)
-    async def redirect_to_docs() -> RedirectResponse:
-        return RedirectResponse("/docs")
-
+    app.router.routes[:0] = [*v1.routes, versioned, *metrics.router.routes, *web.router.routes]
     return app
 
 

@@ -3,7 +3,7 @@
 import hmac
 import logging
 import socket
-from collections.abc import Awaitable, Collection, Iterable
+from collections.abc import Awaitable, Collection
 from functools import lru_cache, partial
 
 from starlette.datastructures import Headers
@@ -16,10 +16,10 @@ from src.utils.response import failure
 
 log = logging.getLogger(__name__)
 
-# Probes need no key, and neither does the documentation, where a person enters one.
+# Probes need no key, and neither do the page and the documentation, where a person enters one.
 _OPEN_PATHS = frozenset({"/", "/docs", "/redoc", "/openapi.json"})
 _PROBES = frozenset(prefix + route for prefix in ("", "/api/v1") for route in ("/health", "/health/ready"))
-_DOCUMENTATION = "/docs/"
+_OPEN_FILES = ("/docs/", "/web/")
 
 # How many decisions to remember. A host may be as long as a caller likes.
 _REMEMBERED_HOSTS = 128
@@ -50,7 +50,7 @@ class ApiKeys:
 
 
 def _is_open(path: str) -> bool:
-    return path in _OPEN_PATHS or path in _PROBES or path.startswith(_DOCUMENTATION)
+    return path in _OPEN_PATHS or path in _PROBES or path.startswith(_OPEN_FILES)
 
 
 class TrustedHosts:
@@ -98,25 +98,31 @@ _FOR_EVERYTHING = [
 ]
 _FOR_JSON = [(b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'")]
 _NOT_STORED = [(b"cache-control", b"no-store")]
+# The page at `/` runs no inline script and sends no form, so no markup in a task's text can act.
+WEB_PAGE_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
 # The documentation's pages run their own scripts, and load nothing from anywhere else.
-_PAGE_POLICY = (
+_DOCUMENTATION_POLICY = (
     b"default-src 'self'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; "
     b"img-src 'self' data:; worker-src blob:; frame-ancestors 'none'"
 )
-_FOR_PAGES = [(b"content-security-policy", _PAGE_POLICY)]
+_FOR_DOCUMENTATION = [(b"content-security-policy", _DOCUMENTATION_POLICY)]
 _JSON = b"application/json"
+_HTML = b"text/html; charset=utf-8"
 # By media type.
 _FOR_TYPES = {
     **dict.fromkeys(
         (_JSON, b"text/csv; charset=utf-8", b"application/x-ndjson", b"text/event-stream; charset=utf-8"),
         _FOR_EVERYTHING + _FOR_JSON + _NOT_STORED,
     ),
-    b"text/html; charset=utf-8": _FOR_EVERYTHING + _FOR_PAGES,
+    _HTML: _FOR_EVERYTHING + _FOR_DOCUMENTATION,
 }
 _FOR_CACHED_JSON = _FOR_EVERYTHING + _FOR_JSON
 
 
-def security_headers(headers: Iterable[Header]) -> list[Header]:
+def security_headers(headers: Collection[Header]) -> list[Header]:
     """Return the headers that keep browsers from guessing the type of an answer, storing it or embedding it.
 
     `headers` are the answer's own. After OWASP's REST Security Cheat Sheet
@@ -130,6 +136,9 @@ def security_headers(headers: Iterable[Header]) -> list[Header]:
             is_cached = True
     if is_cached and media_type == _JSON:
         return _FOR_CACHED_JSON
+    # Only a page may bring a policy of its own, so JSON is not searched for one.
+    if media_type == _HTML and any(name == b"content-security-policy" for name, _ in headers):
+        return _FOR_EVERYTHING
     return _FOR_TYPES.get(media_type, _FOR_EVERYTHING)
 
 

@@ -33,7 +33,8 @@ def serve(settings: Settings, create_app: Callable[[Settings], ASGIApp]) -> None
         if settings.log_format is LogFormat.JSON:
             log.info("Serving on %s", address, extra={"data": data})
         else:
-            print(f"API:   {address}\nDocs:  {address}/docs\nData:  {data}", flush=True)  # noqa: T201  # It is the output.
+            lines = f"Page:  {address}/\nAPI:   {address}\nDocs:  {address}/docs\nData:  {data}"
+            print(lines, flush=True)  # noqa: T201  # It is the output.
         if settings.workers > 1:
             run_workers(ready, sockets)
         else:

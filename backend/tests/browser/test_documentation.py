@@ -70,7 +70,7 @@ def execute(operation: Locator, status_code: int) -> Json:
 
 
 def test_a_task_is_created_in_swagger_ui(page: Page, address: str) -> None:
-    page.goto(f"{address}/")
+    page.goto(f"{address}/docs")
     operation = try_out(page, "tasks-create_task", "Create a task")
     operation.get_by_placeholder("Idempotency-Key").fill("from-swagger-ui")
     operation.locator("textarea").fill('{"title": "From Swagger UI"}')
@@ -82,7 +82,7 @@ def test_a_task_is_created_in_swagger_ui(page: Page, address: str) -> None:
 def test_a_change_is_undone_in_swagger_ui(page: Page, address: str) -> None:
     key = {"Authorization": f"Bearer {API_KEY}"}
     created = httpx.post(f"{address}/tasks", json={"title": "From elsewhere"}, headers=key, timeout=PATIENCE_S)
-    page.goto(f"{address}/")
+    page.goto(f"{address}/docs")
     operation = try_out(page, "history-undo_history_entry", "Undo a change")
     operation.get_by_placeholder("history_id").fill(created.headers["History-ID"])
     answer = execute(operation, 200)

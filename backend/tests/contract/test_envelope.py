@@ -1,5 +1,6 @@
 """Every path and method: the envelope, CORS, HEAD, both prefixes, failures."""
 
+import re
 import socket
 from collections.abc import Iterator
 from typing import Any
@@ -46,10 +47,24 @@ def test_health_names_the_service(api: Api, prefix: str) -> None:
     assert data_of(api.get(f"{prefix}/health")) == health
 
 
-def test_the_root_leads_to_the_docs(api: Api) -> None:
-    response = api.get("/")
-    assert response.is_redirect
-    assert response.headers["Location"] == "/docs"
+def test_the_page_and_its_files_stand_at_the_root(api: Api) -> None:
+    page = api.get("/")
+    assert (page.status_code, page.headers["Content-Type"]) == (200, "text/html; charset=utf-8")
+    files = re.findall(r'(?:href|src)="(web/[^"]+)"', page.text)
+    assert {file.rpartition(".")[2] for file in files} == {"css", "js", "svg"}
+    for answer in (page, *(api.get(f"/{file}") for file in files)):
+        assert answer.status_code == 200
+        assert "script-src 'self';" in answer.headers["Content-Security-Policy"]
+        assert "unsafe" not in answer.headers["Content-Security-Policy"]
+
+
+@pytest.mark.parametrize("path", ["/", "/web/style.css"])
+def test_a_browser_asks_each_time_whether_a_file_of_the_page_has_changed(api: Api, path: str) -> None:
+    first = api.get(path)
+    assert first.headers["Cache-Control"] == "no-cache"
+    again = api.get(path, headers={"If-None-Match": first.headers["ETag"]})
+    assert (again.status_code, again.content, again.headers["ETag"]) == (304, b"", first.headers["ETag"])
+    assert api.get(path, headers={"If-None-Match": '"another"'}).content == first.content
 
 
 @pytest.mark.parametrize("path", ["/tasks/", "/api/v1/tasks/", "/history/?limit=1", "/health/", "/docs/"])
@@ -68,7 +83,20 @@ def test_a_task_can_be_changed_with_a_trailing_slash(api: Api) -> None:
     assert (response.status_code, response.headers["Allow"]) == (405, "DELETE, GET, HEAD, PUT")
 
 
-@pytest.mark.parametrize("path", ["/nope", "/nope/", "/api/v1/", "/api/v2/tasks", f"{TASK}/done", "/%00"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/nope",
+        "/nope/",
+        "/api/v1/",
+        "/web",
+        "/web/nope.js",
+        "/web/..%2Fapi%2Fweb.py",
+        "/api/v2/tasks",
+        f"{TASK}/done",
+        "/%00",
+    ],
+)
 def test_an_unknown_path_is_not_found(api: Api, path: str) -> None:
     assert error_of(api.get(path), 404) == "There is no such path"
 
@@ -98,7 +126,7 @@ def test_a_wrong_method_is_refused_with_the_allowed_ones(
         assert error_of(response, 405) == "The method is not allowed on this path"
 
 
-@pytest.mark.parametrize("path", [*READS, "/docs", "/openapi.json"])
+@pytest.mark.parametrize("path", [*READS, "/", "/web/app.js", "/docs", "/openapi.json"])
 def test_head_is_get_without_the_body(api: Api, path: str) -> None:
     head, get = api.head(path), api.get(path)
     assert head.status_code == get.status_code == 200

@@ -73,7 +73,8 @@ def test_a_start_inside_of_another(monkeypatch):
 def test_under_a_path(monkeypatch):
     with TestClient(app, root_path="/below", follow_redirects=False) as client:
         assert client.get("/below/tasks/").status_code == 200
-        assert client.get("/below/").headers["location"] == "/docs"
+        assert "<title>Tasks</title>" in client.get("/below/").text
+        assert client.get("/below/web/app.js").status_code == 200
 
 
 def test_settings_are_read_at_each_start(monkeypatch):

@@ -30,11 +30,11 @@ def fails(command: list[str], environment: dict[str, str]) -> str:
     return service.output.strip()
 
 
-def test_the_start_prints_where_the_api_the_docs_and_the_data_are(data_dir: Path) -> None:
+def test_the_start_prints_where_the_page_the_api_the_docs_and_the_data_are(data_dir: Path) -> None:
     with running(MAIN, DATA_DIR=str(data_dir)) as (service, api):
         address = f"http://127.0.0.1:{service.port}"
         service.wait_for("Data:  ")
-        assert f"API:   {address}\n" in service.output
+        assert f"Page:  {address}/\nAPI:   {address}\n" in service.output
         assert f"Docs:  {address}/docs\n" in service.output
         api.create_task()
         # The printed psql command works as it stands.

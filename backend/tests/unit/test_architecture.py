@@ -56,6 +56,8 @@ ALLOWED = {
         "src.models",
     }
     | LEAVES,
+    # The page: no Python.
+    "web": set(),
     "serving": {"config", "src.database.migrate", "src.embedded_postgres", "src.utils.response"} | LEAVES,
 }
 
