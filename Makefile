@@ -3,7 +3,7 @@
 PYTHON ?= python3
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo backup restore test lint check format openapi statements fuzz torture test-scale bench bench-large bench-listeners
+.PHONY: help run demo backup restore test lint check format openapi statements picture fuzz torture test-scale bench bench-large bench-listeners
 
 help:  ## List the targets.
 	@grep -E '^[a-z-]+: .*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 17
@@ -11,7 +11,7 @@ help:  ## List the targets.
 run: .venv/installed  ## Serve the API on http://127.0.0.1:8000, with an embedded PostgreSQL.
 	@cd backend && exec ../.venv/bin/python main.py
 
-demo: .venv/installed  ## Fill the running service with a month of tasks (needs `make run`).
+demo: .venv/installed  ## Fill the running service with four weeks of tasks (needs `make run`).
 	@cd backend && ../.venv/bin/python demo.py $(if $(AGAIN),--again)
 
 backup: .venv/installed  ## Write the data to a new file here, or to FILE=…, while the service may go on working.
@@ -40,6 +40,9 @@ openapi: .venv/installed  ## Regenerate backend/openapi.json after a change to t
 
 statements: .venv/installed-test  ## Regenerate backend/statements.sql after a change to the SQL.
 	@cd backend && ../.venv/bin/python statements.py > statements.sql
+
+picture: .venv/installed-test  ## Take the README's picture of the page again (needs chromium).
+	@cd backend && ../.venv/bin/python -m tests.browser.picture
 
 fuzz: .venv/installed-test  ## Search for requests that break the API, until Ctrl-C (needs `make run`).
 	@cd backend && ../.venv/bin/python -m schemathesis.cli run http://127.0.0.1:$${PORT:-8000}/openapi.json --continue-on-failure --max-examples 1000000

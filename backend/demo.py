@@ -1,28 +1,20 @@
-"""`make demo`: fills a running service with a month of example tasks, through its public API.
+"""`make demo`: fills a running service with example tasks: this week through its public API, and three weeks before.
 
-Callers of the API cannot set times, so everything happens now, which makes for a busy week.
+Callers of the API cannot set times, so all of this week happens now. demo_weeks.py writes the weeks before, if it can.
 """
 
 import random
 import sys
 from argparse import ArgumentParser
+from datetime import UTC, datetime
 from typing import Any
 
 import httpx
 from rich.progress import track
 
-from config import ConfigurationError, load_settings
+from config import ConfigurationError, Settings, load_settings
+from demo_weeks import EVERY_WEEK, NOTES, NotWritten, write_earlier_weeks
 
-WEEKS = range(44, 48)
-EVERY_WEEK = [
-    ("Plan week {week}", "What must be done by Friday, and what may wait"),
-    ("Write the report on week {week}", None),
-    ("Prepare the team meeting of week {week}", "Agenda, numbers, open questions"),
-    ("Review open pull requests, week {week}", None),
-    ("Water the office plants, week {week}", "The fern needs more than the others"),
-    ("Send the invoices of week {week}", "Check the new tax numbers"),
-    ("Back up the laptop, week {week}", None),
-]
 ONCE = [
     ("Buy groceries", "Milk, bread, cheese and something green"),
     ("Book the train to Lyon", "Leave on Thursday, back on Sunday night"),
@@ -45,19 +37,12 @@ ONCE = [
     ("Measure the memory of the import job", None),
     ("Invite Paul and Anna to dinner", "Paul eats no nuts"),
 ]
-EDITS: list[dict[str, str]] = [
-    {"description": "Done by half; the rest tomorrow"},
-    {"description": "Waiting for an answer"},
-    {"description": "Moved to the afternoon"},
-    {"description": ""},
-]
 
 
-def month(chance: random.Random) -> list[tuple[str, str | None]]:
-    """Return the titles and descriptions of a month's tasks."""
-    every_week = [(title.format(week=week), text) for week in WEEKS for title, text in EVERY_WEEK]
-    once = [(title + again, text) for again in ("", ", once more") for title, text in ONCE]
-    return chance.sample(every_week + once, len(every_week + once))
+def this_week(chance: random.Random, week: int) -> list[tuple[str, str | None]]:
+    """Return the titles and descriptions of the tasks of a `week` of the year."""
+    every_week = [(title.format(week=week), text) for title, text in EVERY_WEEK]
+    return chance.sample(every_week + ONCE, len(every_week + ONCE))
 
 
 def call(service: httpx.Client, method: str, path: str, json: object = None) -> Any:
@@ -68,24 +53,41 @@ def call(service: httpx.Client, method: str, path: str, json: object = None) -> 
 
 
 def is_filled(service: httpx.Client) -> bool:
-    """Tell whether the service already has tasks of the demo."""
-    titles = {title.format(week=week) for week in WEEKS for title, _ in EVERY_WEEK}
+    """Tell whether the service already has tasks of the demo, of whichever week."""
+    titles = {title.format(week=week) for week in range(1, 54) for title, _ in EVERY_WEEK}
     return any(task["title"] in titles for task in call(service, "GET", "/tasks"))
 
 
-def fill(service: httpx.Client) -> None:
-    """Create a month's tasks, and work on them as a person would. Raises `httpx.HTTPError` at the first failure."""
-    chance = random.Random(2026)  # noqa: S311  # The same month at every run.
-    for title, description in track(month(chance), "A month of tasks"):
-        path = f"/tasks/{call(service, 'POST', '/tasks', {'title': title, 'description': description})['id']}"
+def fill(service: httpx.Client, settings: Settings) -> str:
+    """Create a week's tasks, and work on them as a person would. Return what to say of the weeks before.
+
+    Raises `httpx.HTTPError` at the first failure.
+    """
+    now = datetime.now(UTC).astimezone()
+    chance = random.Random(2026)  # noqa: S311  # The same week at every run.
+    said = ""
+    for title, description in track(this_week(chance, now.isocalendar().week), "A week of tasks"):
+        task_id = call(service, "POST", "/tasks", {"title": title, "description": description})["id"]
+        said = said or earlier_weeks(settings, task_id, now)
+        path = f"/tasks/{task_id}"
         if chance.random() < 0.35:
-            call(service, "PUT", path, chance.choice(EDITS))
+            call(service, "PUT", path, {"description": chance.choice(NOTES)})
         if chance.random() < 0.65:
             call(service, "PATCH", f"{path}/complete")
             if chance.random() < 0.1:
                 call(service, "PATCH", f"{path}/incomplete")
         if chance.random() < 0.08:
             call(service, "DELETE", path)
+    return said
+
+
+def earlier_weeks(settings: Settings, first_task: str, now: datetime) -> str:
+    """Write the weeks before this one if the service has nothing but its `first_task`. Return what to say of it."""
+    try:
+        write_earlier_weeks(settings, first_task, now)
+    except NotWritten as reason:
+        return f"This week only: {reason}."
+    return "This week, and the three weeks before."
 
 
 def main() -> None:
@@ -96,16 +98,16 @@ def main() -> None:
         sys.exit(str(error))
     parser = ArgumentParser(prog="python demo.py", description=main.__doc__)
     parser.add_argument("address", nargs="?", default=f"http://127.0.0.1:{settings.port}", help="default: %(default)s")
-    parser.add_argument("--again", action="store_true", help="add another month to a service that already has one")
+    parser.add_argument("--again", action="store_true", help="add another week to a service that already has one")
     given = parser.parse_args()
     address = given.address
     headers = {"Authorization": f"Bearer {settings.api_key[0].get_secret_value()}"} if settings.api_key else {}
     try:
         with httpx.Client(base_url=address, headers=headers) as service:
             if not given.again and is_filled(service):
-                print(f"{address} has the demo's tasks already. To add another month: make demo AGAIN=yes")
+                print(f"{address} has the demo's tasks already. To add another week: make demo AGAIN=yes")
                 return
-            fill(service)
+            said = fill(service, settings)
             stats = call(service, "GET", "/stats/weekly")
     except httpx.ConnectError:
         sys.exit(f"No service answers at {address}; start one with `make run` in another terminal.")
@@ -113,7 +115,8 @@ def main() -> None:
         sys.exit(f"The service refused: {error.response.text}")
     except (httpx.HTTPError, ValueError) as error:
         sys.exit(f"The server at {address} failed, or is not this service: {error}")
-    print(f"{stats['total_tasks']} tasks, {stats['total_completed']} of them complete. See {address}/history")
+    print(said)
+    print(f"{stats['total_tasks']} tasks, {stats['total_completed']} of them complete. See {address}/")
 
 
 if __name__ == "__main__":
