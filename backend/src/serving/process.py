@@ -12,6 +12,10 @@ import uvicorn
 from config import ConfigurationError
 
 
+class _Ended(BaseException):
+    """A signal that ends the start. No `except Exception` may swallow it: that of `logging` would."""
+
+
 def unwind_on_signals() -> None:
     """Let Ctrl-C and SIGTERM raise, so that every `with` block is left in order and the embedded PostgreSQL stops."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -43,13 +47,15 @@ def ended_by_signals() -> Iterator[None]:
         return
 
     def end(signal_number: int, frame: FrameType | None) -> None:
-        raise ConfigurationError(f"{signal.Signals(signal_number).name} ended the start.")
+        raise _Ended(f"{signal.Signals(signal_number).name} ended the start.")
 
     handlers = {which: signal.signal(which, end) for which in (signal.SIGINT, signal.SIGTERM)}
     try:
         if server.should_exit:
-            raise ConfigurationError("A signal ended the start.")
+            raise _Ended("A signal ended the start.")
         yield
+    except _Ended as ended:
+        raise ConfigurationError(str(ended)) from None
     finally:
         for which, handler in handlers.items():
             signal.signal(which, handler)
