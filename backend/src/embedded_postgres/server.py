@@ -45,6 +45,9 @@ _FIRST_RESTART_PAUSE_S = 0.1
 _LONGEST_RESTART_PAUSE_S = 10.0
 _LOOK_INTERVAL_S = 1.0
 
+# With the directory and the name of the socket, it is 100 bytes long.
+_LONGEST_PARENT_BYTES = 56
+
 # In the locale C, which the cluster has.
 _NO_ROOM = os.strerror(errno.ENOSPC)
 
@@ -68,9 +71,8 @@ class EmbeddedPostgres:
         self._settings = dict(settings or {})
         self._programs = programs
         self._cluster = self.data_dir / "cluster"
-        # The path of a Unix socket is limited to about 100 bytes, so it cannot lie in data_dir.
         digest = hashlib.sha256(os.fsencode(self.data_dir)).hexdigest()[:16]
-        self.socket_dir = Path(tempfile.gettempdir()) / f"task-backend-{digest}"
+        self.socket_dir = _parent_of_sockets() / f"task-backend-{digest}"
         self._lock: IO[str] | None = None
         self._starting = Lock()
         self._stopping = False
@@ -174,3 +176,14 @@ class EmbeddedPostgres:
         self._server = PostgresProcess(self._bin / "postgres", self._cluster, self.socket_dir, settings, self._account)
         self._server.wait_until_ready()
         unmark_disk_full(self.socket_dir)
+
+
+def _parent_of_sockets() -> Path:
+    """Return the directory of temporary files that the server's account can use.
+
+    The path of a Unix socket is limited to about 100 bytes, so the data directory may be too deep for it. So may
+    TMPDIR; and that of root is private where libpam-tmpdir sets it, while the server runs as another account.
+    """
+    given = tempfile.gettempdir()
+    is_usable = os.geteuid() != 0 and len(os.fsencode(given)) <= _LONGEST_PARENT_BYTES
+    return Path(given if is_usable else "/tmp")  # noqa: S108  # Each directory in it is private.

@@ -5,6 +5,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -70,6 +71,17 @@ def test_the_data_and_the_socket_are_private(empty_data_dir: Path) -> None:
             assert directory.stat().st_mode & 0o777 == 0o700
         assert len(os.fsencode(socket_dir / ".s.PGSQL.5432")) < 100
     assert not socket_dir.exists()
+
+
+@pytest.mark.parametrize("name", ["private", "d" * 100])
+def test_it_runs_wherever_temporary_files_are(
+    empty_data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    temporary = tmp_path / name
+    temporary.mkdir(mode=0o700)
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
+    with EmbeddedPostgres(empty_data_dir, NOT_DURABLE) as postgres:
+        assert execute(postgres.url, "SELECT 1") == [(1,)]
 
 
 def test_a_second_owner_of_the_same_data_is_refused_with_the_pid_of_the_first(empty_data_dir: Path) -> None:
