@@ -16,13 +16,14 @@ export function whenChanged(listener) {
  *
  * A refusal is shown too, and thrown. The caller handles those with a status in `own` without a toast.
  */
-export async function change(id, method, path, { own = [], ...options } = {}) {
+export async function change(id, method, path, { own = [], isUndo, ...options } = {}) {
   try {
     const answer = await call(method, path, options);
     const changedId = id ?? answer.data.id;
     // Sent twice under one key, a change is made once.
     const { historyId } = answer;
-    if (!told.has(historyId)) toast(answer.popup, historyId && (() => undo(historyId, changedId).catch(ignoreRefusal)));
+    const takeBack = historyId && (() => undo(historyId, changedId).catch(ignoreRefusal));
+    if (!told.has(historyId)) toast(answer.popup, takeBack, isUndo);
     if (historyId) told.add(historyId);
     tell(changedId, answer.data);
     return answer;
@@ -33,7 +34,14 @@ export async function change(id, method, path, { own = [], ...options } = {}) {
 }
 
 export function undo(historyId, taskId) {
-  return change(taskId, "POST", `history/${historyId}/undo`);
+  return change(taskId, "POST", `history/${historyId}/undo`, { isUndo: true });
+}
+
+/** Mark the field that a refusal names, until somebody types there. */
+export function markRefused(fields, { message }) {
+  const field = fields[message.split(":")[0]];
+  field?.setAttribute("aria-invalid", "true");
+  field?.addEventListener("input", () => field.removeAttribute("aria-invalid"), { once: true });
 }
 
 /** Return a handler of errors that shows a refusal in `element`. */

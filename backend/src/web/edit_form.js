@@ -1,7 +1,7 @@
 /** Edits a task in its place in the list, with a choice if somebody else was faster. */
 
 import { call, newKey } from "./api.js";
-import { change, ignoreRefusal } from "./changes.js";
+import { change, ignoreRefusal, markRefused } from "./changes.js";
 import { button, h } from "./dom.js";
 import { keepDraft } from "./drafts.js";
 
@@ -88,6 +88,7 @@ export class EditForm {
     } catch (error) {
       if (error.status === 404) this.#offerNew();
       else ignoreRefusal(error);
+      markRefused(this.#fields, error);
     } finally {
       this.#isSaving = false;
       this.element.removeAttribute("aria-busy");

@@ -1,7 +1,7 @@
 /** The list of tasks: adding, searching, pages, and what others change meanwhile. */
 
 import { call, newKey, Refused } from "./api.js";
-import { change, explainIn, ignoreRefusal } from "./changes.js";
+import { change, explainIn, ignoreRefusal, markRefused } from "./changes.js";
 import { button, h } from "./dom.js";
 import { drafts, keepDraft } from "./drafts.js";
 import { TaskRow } from "./task_row.js";
@@ -38,7 +38,8 @@ export class TasksView {
     this.#field = h("input", { "aria-label": "New task", placeholder: "New task", dir: "auto", autocomplete: "off" });
     this.#field.addEventListener("input", () => keepDraft("new", { title: this.#field.value, key: newKey() }));
     this.#field.value = drafts.new?.title ?? "";
-    const add = (event) => (event.preventDefault(), this.#add().catch(ignoreRefusal));
+    const refused = (error) => (ignoreRefusal(error), markRefused({ title: this.#field }, error));
+    const add = (event) => (event.preventDefault(), this.#add().catch(refused));
     const form = h("form", { class: "add", onsubmit: add }, this.#field, button("Add", null, { type: "submit" }));
     this.#search = h("input", { type: "search", "aria-label": "Search tasks", placeholder: "Search", maxlength: 200 });
     this.#search.addEventListener("input", () => this.#searchSoon());

@@ -13,10 +13,11 @@ const TEXTS = {
   TASK_DELETED: "Task deleted",
 };
 
+const KEYS = { "aria-keyshortcuts": "Control+Z Meta+Z" };
 const region = document.getElementById("toasts");
 
-/** Show a sentence, or the text of a popup. With `undo`, the toast offers it. */
-export function toast(text, undo) {
+/** Show a sentence, or the text of a popup. With `undo`, the toast offers it, and Ctrl-Z does unless `isUndo`. */
+export function toast(text, undo, isUndo = false) {
   const item = h("div", { class: "toast" }, h("p", { dir: "auto" }, TEXTS[text] ?? text));
   let cameFrom = null;
   const remove = () => {
@@ -29,9 +30,18 @@ export function toast(text, undo) {
   item.addEventListener("focusin", ({ relatedTarget }) => {
     if (!region.contains(relatedTarget)) cameFrom = relatedTarget;
   });
-  if (undo) item.append(button("Undo", () => (remove(), undo())));
+  if (undo) item.append(button("Undo", () => (remove(), undo()), isUndo ? {} : KEYS));
   item.append(button("×", remove, { "aria-label": "Dismiss", class: "dismiss" }));
   region.append(item);
   if (region.children.length > MOST) region.firstElementChild.remove();
   goLater();
 }
+
+// By Tab, the toasts are far away from the tasks. In a field, Ctrl-Z takes back what was typed there.
+addEventListener("keydown", (event) => {
+  const isTyping = event.target.matches("textarea, input:not([type=checkbox])");
+  const latest = [...region.querySelectorAll("[aria-keyshortcuts]")].at(-1);
+  if (event.key !== "z" || !(event.ctrlKey || event.metaKey) || event.repeat || isTyping || !latest) return;
+  event.preventDefault();
+  latest.click();
+});

@@ -16,6 +16,7 @@ const NUMBERS = {
 };
 const COLUMNS = { tasks_created: "Created", tasks_completed: "Completed", changes: "Changes" };
 const BARS = ["tasks_created", "tasks_completed"];
+const LOOK_MS = 60_000;
 const HEIGHT = 120;
 const FLOOR = HEIGHT + 28; // The numbers stand on the bars.
 
@@ -39,6 +40,7 @@ export class WeekView {
   title = "Week";
   #zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
   #monday = null; // Of the week that is shown; null is this week, also when the next one begins.
+  #shown = null; // The Monday of the week that was read last.
   #counts = null;
   #reading = new AbortController();
   #dates = h("p", { class: "dates", "aria-live": "polite" });
@@ -61,6 +63,7 @@ export class WeekView {
     this.#download.hidden = true;
     this.element = h("section", { class: "week" }, heading, steps, this.#numbers, this.#chart, this.#table, this.#download);
     this.reset = bundled(() => this.#read().catch(explainIn(this.#dates)));
+    setInterval(() => this.#shown !== this.#wanted && this.reset(), LOOK_MS);
   }
 
   changed() {
@@ -72,8 +75,12 @@ export class WeekView {
     return mondayOf(new Date().toLocaleDateString("sv", { timeZone: this.#zone }));
   }
 
+  get #wanted() {
+    return this.#monday ?? this.#thisMonday;
+  }
+
   #go(days) {
-    const monday = days === null ? this.#thisMonday : later(this.#monday ?? this.#thisMonday, days);
+    const monday = days === null ? this.#thisMonday : later(this.#wanted, days);
     this.#monday = monday < this.#thisMonday ? monday : null;
     this.#showDates();
     this.#reading.abort();
@@ -81,7 +88,7 @@ export class WeekView {
   }
 
   async #read() {
-    const monday = this.#monday ?? this.#thisMonday;
+    const monday = (this.#shown = this.#wanted);
     const zone = encodeURIComponent(this.#zone);
     this.#reading = new AbortController();
     const { signal } = this.#reading;
@@ -101,7 +108,7 @@ export class WeekView {
   }
 
   #showDates() {
-    const monday = this.#monday ?? this.#thisMonday;
+    const monday = this.#wanted;
     this.#dates.textContent = longDay.formatRange(new Date(monday), new Date(later(monday, 6)));
     const isThisWeek = monday === this.#thisMonday;
     if (isThisWeek && document.activeElement === this.#next) this.#next.previousElementSibling.focus();

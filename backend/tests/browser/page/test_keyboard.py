@@ -126,6 +126,34 @@ def test_a_conflict_is_solved(api: Api, open_page: OpenPage, tabs: Tabs) -> None
     expect(button(page, "Edit Buy bread")).to_be_focused()
 
 
+def test_ctrl_z_undoes_the_changes_that_the_toasts_tell_of(api: Api, open_page: OpenPage) -> None:
+    for title in ("Second", "First"):
+        api.create_task(title)
+    page = open_page()
+    toasts = page.get_by_role("log", name="Notifications").locator("> *")
+    for number, title in enumerate(("First", "Second"), start=1):
+        tab_to(page, on_page.check_mark(page, title))
+        page.keyboard.press("Space")
+        expect(toasts).to_have_count(number)
+    for title in ("Second", "First"):
+        page.keyboard.press("ControlOrMeta+z")
+        expect(on_page.check_mark(page, title)).not_to_be_checked()
+    # Nothing is left to undo, and an undo is not undone by the same key.
+    page.keyboard.press("ControlOrMeta+z")
+    on_page.go_to(page, "History")
+    on_page.expect_total(page, 6)
+
+
+def test_ctrl_z_in_a_field_takes_back_what_was_typed(page: Page, api: Api) -> None:
+    on_page.add(page, "Buy milk")
+    expect(on_page.toast(page, "Task created")).to_be_visible()
+    expect(on_page.new_task(page)).to_have_value("")
+    on_page.new_task(page).press_sequentially("Buy bread")
+    page.keyboard.press("ControlOrMeta+z")
+    expect(on_page.new_task(page)).not_to_have_value("Buy bread")
+    assert [task["title"] for task in api.list_tasks()] == ["Buy milk"]
+
+
 def test_an_entry_is_opened_and_undone(api: Api, open_page: OpenPage) -> None:
     api.create_task("Buy milk")
     page = open_page("history")

@@ -75,7 +75,22 @@ def test_a_title_that_the_service_refuses_stays_in_the_form(page: Page, api: Api
     on_page.press(page, "Add")
     expect(on_page.toast(page, "title: must contain a visible character")).to_be_visible()
     expect(on_page.new_task(page)).to_have_value(invisible)
+    expect(on_page.new_task(page)).to_have_attribute("aria-invalid", "true")
     assert api.list_tasks() == []
+    on_page.new_task(page).press_sequentially("Buy milk")
+    expect(on_page.new_task(page)).not_to_have_attribute("aria-invalid", "true")
+
+
+def test_a_title_that_the_service_refuses_is_marked_in_the_edit(api: Api, open_page: OpenPage, tabs: Tabs) -> None:
+    tabs.expected.append("status of 400")
+    api.create_task("Buy milk")
+    page = open_page()
+    on_page.edit(page, "Buy milk", Title="")
+    on_page.press(page, "Save")
+    expect(on_page.toast(page, "title: must be 1 to 255 characters")).to_be_visible()
+    expect(on_page.field(page, "Title")).to_have_attribute("aria-invalid", "true")
+    expect(on_page.field(page, "Description")).not_to_have_attribute("aria-invalid", "true")
+    assert [task["title"] for task in api.list_tasks()] == ["Buy milk"]
 
 
 def test_a_task_is_edited_in_place(api: Api, open_page: OpenPage) -> None:

@@ -110,6 +110,16 @@ def test_no_click_leads_into_the_future(api: Api, zone: str, open_page: OpenPage
 
 
 @pytest.mark.parametrize("zone", ["Europe/Berlin"], indirect=True)
+def test_the_next_week_begins_on_an_open_page(api: Api, zone: str, open_page: OpenPage) -> None:
+    page = open_page(timezone_id=zone)
+    page.clock.install(time=Week(api, zone).start - timedelta(hours=1))
+    on_page.go_to(page, "Week")
+    expect_week(page, Week(api, zone, weeks_ago=1))
+    page.clock.fast_forward("01:02:00")
+    expect_week(page, Week(api, zone))
+
+
+@pytest.mark.parametrize("zone", ["Europe/Berlin"], indirect=True)
 @pytest.mark.parametrize("weeks_ago", [0, 1])
 def test_the_entries_of_the_week_are_downloaded(api: Api, zone: str, open_page: OpenPage, weeks_ago: int) -> None:
     page = open_page("week", timezone_id=zone)
