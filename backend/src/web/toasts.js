@@ -30,7 +30,7 @@ export function toast(text, undo, isUndo = false) {
   item.addEventListener("focusin", ({ relatedTarget }) => {
     if (!region.contains(relatedTarget)) cameFrom = relatedTarget;
   });
-  if (undo) item.append(button("Undo", () => (remove(), undo()), isUndo ? {} : KEYS));
+  if (undo) item.append(button("Undo", (click) => click.detail < 2 && (remove(), undo()), isUndo ? {} : KEYS));
   item.append(button("×", remove, { "aria-label": "Dismiss", class: "dismiss" }));
   region.append(item);
   if (region.children.length > MOST) region.firstElementChild.remove();

@@ -87,6 +87,23 @@ def test_a_second_click_on_undo_changes_nothing(page: Page, api: Api) -> None:
     assert api.history(limit=1)["pagination"]["total_count"] == 5
 
 
+def test_a_second_click_does_not_undo_the_undo(page: Page) -> None:
+    rename(page)
+    undo = on_page.toast(page, "Task updated").get_by_role("button", name="Undo")
+    undo.hover()
+    page.mouse.down()
+    page.mouse.up()
+    # Its own toast offers Undo in the same place.
+    expect(on_page.row(page, "Open")).to_be_visible()
+    expect(undo).to_be_visible()
+    page.mouse.down(click_count=2)
+    page.mouse.up(click_count=2)
+    on_page.go_to(page, "History")
+    on_page.expect_total(page, 5)
+    on_page.go_to(page, "Tasks")
+    on_page.expect_titles(page, ["Open", "Complete"])
+
+
 def test_an_entry_says_that_it_is_undone(api: Api, open_page: OpenPage) -> None:
     api.undo(api.history(limit=1)["items"][0])
     page = open_page("history")
