@@ -125,7 +125,8 @@ class OlderVersion(Callers):
         self._url = url
 
     def _write(self, number: int) -> None:
-        while not self._stop.is_set():
+        # The pause leaves the processor to the migration.
+        while not self._stop.wait(0.1):
             task_id = uuid4()
             for statement in OF_OLDER_VERSION:
                 try:
