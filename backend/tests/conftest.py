@@ -21,6 +21,7 @@ from tests.support.client import Api
 from tests.support.clusters import cluster_dir
 from tests.support.databases import Sql, execute, new_database, settings_for
 from tests.support.live_server import close_database, serve
+from tests.support.waiting import wait_until
 
 
 @pytest.fixture(scope="session")
@@ -95,9 +96,11 @@ def api(live_app: tuple[FastAPI, str], database: Database) -> Iterator[Api]:
     """A client of the live server, which uses the test's database for the length of this test."""
     app, address = live_app
     app.state.database = database
-    app.state.event_feed = EventFeed(database, 100, lambda: False)
+    feed = app.state.event_feed = EventFeed(database, 100, lambda: False)
     with Api(base_url=address) as client:
         yield client
+    # In the middle of a look, it would complain of the missing database, in the log of another test.
+    wait_until(lambda: feed._timer is None and (feed._looking is None or feed._looking.done()))
     close_database(database, app)
 
 

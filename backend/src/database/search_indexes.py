@@ -12,7 +12,7 @@ from threading import Thread
 
 from psycopg2.errors import FeatureNotSupported, InsufficientPrivilege, UndefinedFile
 from sqlalchemy import Connection, text
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from config import Settings
 from src.database.faults import reason_of
@@ -90,7 +90,7 @@ def _only_builder(settings: Settings) -> Iterator[Connection | None]:
             finally:
                 # A pooler would hand the setting on to its next client. SET LOCAL is no use to CREATE INDEX
                 # CONCURRENTLY, which allows no transaction around it.
-                with suppress(DBAPIError):
+                with suppress(SQLAlchemyError):
                     connection.execute(text("RESET statement_timeout"))
 
 

@@ -26,7 +26,7 @@ from src.embedded_postgres.programs import (
 )
 
 SUPERUSER = "postgres"
-_LEFTOVER_TIMEOUT_S = 30.0
+LEFTOVER_TIMEOUT_S = 30.0
 
 # The first line of a lock file. A single-user PostgreSQL puts a minus in front.
 _PID_LINE = re.compile(r"-?([1-9]\d{0,8})$", re.MULTILINE)
@@ -194,7 +194,7 @@ def end_leftover_server(cluster: Path, socket_dir: Path) -> None:
     with suppress(psutil.NoSuchProcess):
         leftover.send_signal(signal.SIGINT)
     try:
-        leftover.wait(_LEFTOVER_TIMEOUT_S)
+        leftover.wait(LEFTOVER_TIMEOUT_S)
     except psutil.TimeoutExpired:
         raise EmbeddedPostgresError(
             f"An earlier PostgreSQL (process {leftover.pid}) still runs on {cluster}."

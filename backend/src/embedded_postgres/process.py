@@ -2,7 +2,6 @@
 
 import os
 import pwd
-import shutil
 import signal
 import subprocess
 import time
@@ -119,8 +118,8 @@ class PostgresProcess:
             log.readline()
         try:
             with open(self._old_log, "xb", opener=open_no_link) as copy:
-                # Up to its present end: lines may have come since its size was read.
-                shutil.copyfileobj(log, copy)
+                # No more than that: in a flood, lines come faster than they are copied.
+                copy.write(log.read(_OLD_LOG_MAX_BYTES))
         except OSError:
             self._old_log.unlink(missing_ok=True)
             raise

@@ -114,8 +114,10 @@ def make_enterable(directory: Path) -> None:
     """Create `directory` and its parents if they are missing, and let every account enter the new ones."""
     if not directory.exists():
         make_enterable(directory.parent)
-        directory.mkdir()
-        directory.chmod(0o755)
+        # Another run may be faster.
+        with suppress(FileExistsError):
+            directory.mkdir()
+            directory.chmod(0o755)
 
 
 def _can_run(program: Path, account: pwd.struct_passwd) -> bool:

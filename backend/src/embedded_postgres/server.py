@@ -21,6 +21,7 @@ from typing import IO, Self
 from sqlalchemy import URL
 
 from src.embedded_postgres.data_directory import (
+    LEFTOVER_TIMEOUT_S,
     SUPERUSER,
     create_cluster,
     end_leftover_server,
@@ -50,6 +51,7 @@ _LONGEST_PARENT_BYTES = 56
 
 # In the locale C, which the cluster has.
 _NO_ROOM = os.strerror(errno.ENOSPC)
+_STILL_IN_USE = "pre-existing shared memory block"
 
 # For throwaway clusters: nothing survives a crash, and no test needs that.
 NOT_DURABLE = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
@@ -107,7 +109,7 @@ class EmbeddedPostgres:
             if not self._cluster.exists():
                 is_durable = self._settings.get("fsync") != "off"
                 create_cluster(self._cluster, self._bin / "initdb", self._account, is_durable=is_durable)
-            self._start()
+            self._start_after_leftovers()
             Thread(target=self._keep_running, name="embedded-postgres", daemon=True).start()
         except BaseException as error:
             self._release()
@@ -170,6 +172,17 @@ class EmbeddedPostgres:
                 self.socket_dir.rmdir()
             self._lock.close()
             self._lock = None
+
+    def _start_after_leftovers(self) -> None:
+        """Start the server once the processes of one that was killed have noticed that it is gone."""
+        deadline = time.monotonic() + LEFTOVER_TIMEOUT_S
+        while True:
+            try:
+                return self._start()
+            except EmbeddedPostgresError as error:
+                if _STILL_IN_USE not in str(error) or time.monotonic() > deadline:
+                    raise
+            time.sleep(_FIRST_RESTART_PAUSE_S)
 
     def _start(self) -> None:
         settings = {"listen_addresses": "", "timezone": "UTC", "log_timezone": "UTC"} | self._settings

@@ -46,8 +46,14 @@ def ended_by_signals() -> Iterator[None]:
         yield
         return
 
+    is_ending = False
+
     def end(signal_number: int, frame: FrameType | None) -> None:
-        raise _Ended(f"{signal.Signals(signal_number).name} ended the start.")
+        nonlocal is_ending
+        # Another signal must not interrupt what the first one unwinds: uvicorn's reloader sends a second one.
+        if not is_ending:
+            is_ending = True
+            raise _Ended(f"{signal.Signals(signal_number).name} ended the start.")
 
     handlers = {which: signal.signal(which, end) for which in (signal.SIGINT, signal.SIGTERM)}
     try:

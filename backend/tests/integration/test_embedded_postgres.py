@@ -211,6 +211,6 @@ def test_a_socket_directory_of_another_account_is_not_used(
 def test_max_connections_covers_every_process_with_some_to_spare(
     data_dir: Path, workers: int, pool_size: int, connections: int
 ) -> None:
-    settings = Settings(_env_file=None, empty_data_dir=data_dir, workers=workers, database_pool_size=pool_size)
+    settings = Settings(_env_file=None, data_dir=data_dir, workers=workers, database_pool_size=pool_size)
     with provided_database(settings) as (ready, _):
         assert execute(ready.require_database_url(), "SHOW max_connections") == [(str(connections),)]

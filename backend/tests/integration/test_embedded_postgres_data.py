@@ -3,6 +3,7 @@
 import os
 import signal
 import subprocess
+import threading
 from pathlib import Path
 
 import psutil
@@ -10,6 +11,7 @@ import pytest
 
 from src.embedded_postgres.programs import EmbeddedPostgresError
 from src.embedded_postgres.server import NOT_DURABLE, EmbeddedPostgres
+from tests.support.background import in_background
 from tests.support.databases import execute
 from tests.support.waiting import wait_until
 
@@ -19,6 +21,22 @@ def test_data_recovers_after_the_server_was_killed(empty_data_dir: Path) -> None
         execute(postgres.url, "CREATE TABLE kept AS SELECT 42 AS answer")
         os.kill(postgres.pid, signal.SIGKILL)
     with EmbeddedPostgres(empty_data_dir) as postgres:
+        assert execute(postgres.url, "SELECT answer FROM kept") == [(42,)]
+
+
+def test_a_start_waits_for_what_a_killed_server_has_left(data_dir: Path) -> None:
+    with EmbeddedPostgres(data_dir) as postgres:
+        execute(postgres.url, "CREATE TABLE kept AS SELECT 42 AS answer")
+        server = psutil.Process(postgres.pid)
+        left = server.children()[0]
+        left.suspend()
+        server.kill()
+
+    def resume(_: threading.Event) -> None:
+        wait_until(lambda: "still in use" in (data_dir / "postgresql.log").read_text())
+        left.resume()
+
+    with in_background(resume), EmbeddedPostgres(data_dir) as postgres:
         assert execute(postgres.url, "SELECT answer FROM kept") == [(42,)]
 
 

@@ -62,6 +62,8 @@ def test_the_document_and_the_assets_of_its_pages_have_a_route(database_url: URL
             api.get(path)
         api.post("/openapi.json")
         api.head("/openapi.json")
+        # A file is closed on a thread, after its last byte was sent and before it is counted.
+        wait_until(lambda: ("GET", "/docs/assets", "200") in scrape(api)[REQUESTS])
         counted = scrape(api)[REQUESTS]
         service.stop()
     assert counted["GET", "/openapi.json", "200"] == counted["HEAD", "/openapi.json", "200"] == 1

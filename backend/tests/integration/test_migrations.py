@@ -216,23 +216,28 @@ def test_a_downgrade_keeps_the_entries(api: Api, database_url: URL) -> None:
     assert [item["action_type"] for item in api.history()["items"]] == ["DELETED", "CREATED"]
 
 
+def migrate_into_a_deadlock(url: URL, sql: Sql, *migration: str) -> None:
+    writer, other = ExitStack(), ExitStack()
+    with ThreadPoolExecutor(2) as threads, writer, other:
+        connection = writer.enter_context(create_engine(url, poolclass=NullPool).begin())
+        connection.execute(text(lock("task_history")))
+        other.enter_context(transaction(url, lock("tasks")))
+        migrating = threads.submit(alembic, url, *migration)
+        wait_until(lambda: waits_for(sql, "tasks", "AccessExclusive"))
+        writing = threads.submit(connection.execute, text(lock("tasks")))
+        # On a slow machine, the migration may have given up for a moment, and the writer has its lock.
+        wait_until(lambda: waits_for(sql, "tasks", "RowExclusive") or writing.done())
+        # The migration now gets `tasks`, and waits for `task_history`: a deadlock.
+        other.close()
+        writing.result()
+        writer.close()
+        assert migrating.result().returncode == 0, migrating.result().stderr
+
+
 @pytest.mark.parametrize("revision", ["0002", "0001"])
 def test_a_migration_that_deadlocks_with_a_writer_gives_way(database_url: URL, sql: Sql, revision: str) -> None:
-    for migration in (("downgrade", revision), ("upgrade", "head")):
-        writer, other = ExitStack(), ExitStack()
-        with ThreadPoolExecutor(2) as threads, writer, other:
-            connection = writer.enter_context(create_engine(database_url, poolclass=NullPool).begin())
-            connection.execute(text(lock("task_history")))
-            other.enter_context(transaction(database_url, lock("tasks")))
-            migrating = threads.submit(alembic, database_url, *migration)
-            wait_until(lambda: waits_for(sql, "tasks", "AccessExclusive"))
-            writing = threads.submit(connection.execute, text(lock("tasks")))
-            wait_until(lambda: waits_for(sql, "tasks", "RowExclusive"))
-            # The migration now gets `tasks`, and waits for `task_history`: a deadlock.
-            other.close()
-            writing.result()
-            writer.close()
-            assert migrating.result().returncode == 0, migrating.result().stderr
+    migrate_into_a_deadlock(database_url, sql, "downgrade", revision)
+    migrate_into_a_deadlock(database_url, sql, "upgrade", "head")
 
 
 def test_a_migration_that_gives_up_names_the_table_in_use_and_changes_nothing(database_url: URL, sql: Sql) -> None:

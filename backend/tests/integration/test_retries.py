@@ -130,3 +130,14 @@ def wait_for_a_replica(url: URL, names: str) -> None:
     execute(url, f"ALTER SYSTEM SET synchronous_standby_names = '{names}'")
     execute(url, "SELECT pg_reload_conf()")
     wait_until(lambda: execute(url, "SHOW synchronous_standby_names") == [(names,)])
+    # A new session knows it before the checkpointer has told those that exist.
+    wait_until(lambda: a_commit_waits(url) == bool(names))
+
+
+def a_commit_waits(url: URL) -> bool:
+    """Tell whether a COMMIT waits for a replica, and end its wait."""
+    with ThreadPoolExecutor(1) as thread:
+        probe = thread.submit(execute, url, "SELECT pg_logical_emit_message(true, '', '')")
+        in_wait = "SELECT pid FROM pg_stat_activity WHERE wait_event = 'SyncRep' AND query LIKE '%emit_message%'"
+        wait_until(lambda: probe.done() or execute(url, in_wait))
+        return bool(execute(url, f"SELECT pg_cancel_backend(pid) FROM ({in_wait}) AS waiting"))

@@ -19,7 +19,7 @@ from config import BACKEND
 from main import main
 from tests.support.client import Api
 from tests.support.databases import environment_of
-from tests.support.service import MAIN, Service, running
+from tests.support.service import MAIN, Service, free_port, running
 
 
 def fails(command: list[str], environment: dict[str, str]) -> str:
@@ -161,7 +161,7 @@ def test_a_wrong_configuration_is_refused_in_one_sentence(
     monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], sentence: str
 ) -> None:
     monkeypatch.setattr(sys, "argv", MAIN[1:])
-    for name, value in environment.items():
+    for name, value in {"PORT": str(free_port()), **environment}.items():
         monkeypatch.setenv(name, value)
     handlers = {which: signal.getsignal(which) for which in (signal.SIGINT, signal.SIGTERM)}
     try:

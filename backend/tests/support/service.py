@@ -23,14 +23,17 @@ from tests.support.waiting import PATIENCE_S, wait_until
 MAIN = [sys.executable, "main.py"]
 
 
-# These lie below the ephemeral ports, so the kernel gives none of them away before the test uses it.
-_ports = count(random.randrange(10_000, 30_000))  # noqa: S311  # No secret.
+# These lie below the ephemeral ports, so the kernel gives none of them away before the test uses it. Each process of
+# pytest-xdist has a part of its own, and two runs rarely meet in it.
+_PORTS_OF_A_PROCESS = 2000
+_first_port = 10_000 + _PORTS_OF_A_PROCESS * (int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]) % 10)
+_ports = count(random.randrange(_PORTS_OF_A_PROCESS))  # noqa: S311  # No secret.
 
 
 def free_port() -> int:
     """Return a port that nothing listens on and that no other test gets."""
     while True:
-        port = 10_000 + next(_ports) % 20_000
+        port = _first_port + next(_ports) % _PORTS_OF_A_PROCESS
         with suppress(OSError), socket.create_server(("127.0.0.1", port)):
             return port
 

@@ -4,6 +4,7 @@ import io
 import logging
 import signal
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 import uvicorn
@@ -34,6 +35,19 @@ def test_a_signal_ends_a_start_that_is_writing_its_log(server: uvicorn.Server) -
     with pytest.raises(ConfigurationError, match=r"SIGTERM ended the start\."), ended_by_signals():
         handler.handle(logging.makeLogRecord({"msg": "Waiting for the database"}))
     assert signal.getsignal(signal.SIGTERM) == server.handle_exit
+
+
+def test_a_second_signal_does_not_interrupt_the_end_of_the_start(server: uvicorn.Server) -> None:
+    @contextmanager
+    def interrupted_at_its_end() -> Iterator[None]:
+        try:
+            yield
+        finally:
+            signal.raise_signal(signal.SIGINT)
+
+    ended = pytest.raises(ConfigurationError, match=r"SIGTERM ended the start\.")
+    with ended, ended_by_signals(), interrupted_at_its_end():
+        signal.raise_signal(signal.SIGTERM)
 
 
 def test_a_signal_before_the_start_ends_it(server: uvicorn.Server) -> None:

@@ -76,7 +76,8 @@ def test_whoever_insists_on_an_old_version_again_is_asked_again(late: Page, api:
     expect(alert(late, CHANGED)).to_be_visible()
     api.update_task(task["id"], title="Their second title")
     on_page.press(late, "Save mine")
-    expect(on_page.rows(late).filter(has=alert(late, CHANGED))).to_contain_text("Their second title")
+    theirs = on_page.rows(late).filter(has=alert(late, CHANGED)).get_by_role("definition").first
+    expect(theirs).to_have_text("Their second title")
     on_page.press(late, "Save mine")
     expect(on_page.row(late, "My title")).to_be_visible()
     assert api.get_task(task["id"])["title"] == "My title"

@@ -50,6 +50,8 @@ def test_a_whole_round(page: Page, api: Api) -> None:
     page.keyboard.press("Space")
     expect(mark).to_be_checked()
     expect(mark).to_be_focused()
+    # An edit of the version before would be a conflict.
+    expect(on_page.toast(page, "Task completed")).to_be_visible()
     tab_to(page, button(page, "Edit Buy milk"))
     page.keyboard.press("Enter")
     expect(on_page.field(page, "Title")).to_be_focused()

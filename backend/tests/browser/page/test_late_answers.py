@@ -128,6 +128,8 @@ def test_a_page_of_tasks_does_not_bring_an_old_title_back(sql: Sql, api: Api, op
     sql(OLD_TASKS)
     last = data_of(api.get("/tasks?limit=60"))[-1]
     page = open_page()
+    # Otherwise no event tells of the change.
+    expect(on_page.connection(page)).to_have_text("Live")
     late = LateAnswer(page, "GET", "cursor=")
     on_page.press(page, "Show more")
     late.wait_for()
