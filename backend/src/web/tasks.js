@@ -61,7 +61,7 @@ export class TasksView {
   /** Take over a change of this page: the task, or null if it is deleted. */
   own(id, task) {
     if (task === null) this.#forget(id, this.#row(id)?.task.updated_at);
-    else if (!this.#query || this.#row(id)) this.place(task);
+    else this.#take(task);
     if (this.#query) this.reset();
   }
 
@@ -77,6 +77,11 @@ export class TasksView {
     if (this.#stale.size <= FEW) return this.#readStale();
     this.#stale.clear();
     return this.reset();
+  }
+
+  /** Show a task that was read by its id. Only the service knows whether a search finds it. */
+  #take(task) {
+    if (!this.#query || this.#row(task.id)) this.place(task);
   }
 
   /** Show a task in its place, unless a newer version of it is shown. */
@@ -136,7 +141,7 @@ export class TasksView {
 
   #forget(id, version) {
     const row = this.#row(id);
-    if (version) this.#gone.set(id, version);
+    if (version > (this.#gone.get(id) ?? "")) this.#gone.set(id, version);
     if (row && row.task.updated_at <= version && !row.isEdited) this.#drop(row);
   }
 
@@ -168,19 +173,21 @@ export class TasksView {
 
   async #read() {
     this.#reading = new AbortController();
-    const before = new Set(this.#rows);
-    const wanted = Math.min(before.size, MOST_READ_AGAIN);
+    const before = new Map(this.#rows.map((row) => [row, row.task.updated_at]));
     const search = this.#query ? `&q=${encodeURIComponent(this.#query)}` : "";
-    let query = `limit=${wanted > PAGE ? LIMIT_MAX : PAGE}${search}`;
+    let query = `limit=${before.size > PAGE ? LIMIT_MAX : PAGE}${search}`;
     const found = [];
     do {
       const page = await this.#readPage(query);
       found.push(...page.data);
       query = page.next;
-    } while (query && found.length < wanted);
+      // Meanwhile "Show more" may have added to the rows.
+    } while (query && found.length < Math.min(this.#rows.length, MOST_READ_AGAIN));
     const ids = new Set(found.map((task) => task.id));
     this.#endAt(found, query);
-    for (const row of before) if (!ids.has(row.task.id) && !row.isEdited) this.#drop(row);
+    // A task that has changed since the reading began may be back.
+    const isGone = (row) => !ids.has(row.task.id) && row.task.updated_at === before.get(row) && !row.isEdited;
+    for (const row of before.keys()) if (isGone(row)) this.#drop(row);
     for (const task of found) this.place(task);
     this.#restoreEdits();
     this.#showWhetherEmpty();
@@ -193,9 +200,9 @@ export class TasksView {
   }
 
   async #showMore() {
-    const query = this.#next;
+    const [query, search] = [this.#next, this.#query];
     const { data, next } = await this.#readPage(query);
-    if (query !== this.#next) return; // The list was read again meanwhile.
+    if (query !== this.#next || search !== this.#query) return; // The list was read again meanwhile, or will be.
     const hadFocus = document.activeElement === this.#more;
     this.#endAt(data, next);
     for (const task of data) this.place(task);
@@ -214,10 +221,11 @@ export class TasksView {
 
   /** Read a task again. */
   async refresh(id) {
+    const version = this.#row(id)?.task.updated_at;
     try {
-      this.place((await call("GET", `tasks/${id}`)).data);
+      this.#take((await call("GET", `tasks/${id}`)).data);
     } catch (error) {
-      if (error instanceof Refused && error.status === 404) this.#forget(id, this.#row(id)?.task.updated_at);
+      if (error instanceof Refused && error.status === 404) this.#forget(id, version);
       else ignoreRefusal(error);
     }
   }

@@ -83,6 +83,7 @@ export class WeekView {
     const monday = days === null ? this.#thisMonday : later(this.#wanted, days);
     this.#monday = monday < this.#thisMonday ? monday : null;
     this.#showDates();
+    this.#download.disabled = true; // The numbers are still those of the other week.
     this.#reading.abort();
     this.reset();
   }
@@ -117,7 +118,7 @@ export class WeekView {
 
   #show(counts, days) {
     this.#counts = counts;
-    this.#download.hidden = false;
+    this.#download.hidden = this.#download.disabled = false;
     const numbers = Object.entries(NUMBERS).map(([name, text]) =>
       h("div", {}, h("dt", {}, text), h("dd", {}, counts[name].toLocaleString("en"))),
     );

@@ -249,7 +249,9 @@ def test_a_toast_is_dismissed(page: Page) -> None:
 
 def test_a_toast_goes_after_some_seconds_unless_somebody_is_about_to_use_it(open_page: OpenPage) -> None:
     page = open_page(toasts_stay=False)
-    page.clock.install()
+    page.clock.install(time=0)
+    # Time stands still, so that the toast waits for this test.
+    page.clock.pause_at(1000)
     on_page.add(page, "Buy milk")
     toast = on_page.toast(page, "Task created")
     toast.get_by_role("button", name="Undo").focus()
