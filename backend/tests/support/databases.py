@@ -27,6 +27,7 @@ WAITING_FOR_A_LOCK = "SELECT pid FROM pg_stat_activity WHERE wait_event_type = '
 
 def settings_for(url: URL, **overrides: Any) -> Settings:
     """The default settings with the database at `url`, whatever the environment of this machine says."""
+    assert overrides.keys() <= Settings.model_fields.keys()
     return Settings(_env_file=None, **{"database_url": url, **overrides})
 
 
