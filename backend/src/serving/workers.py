@@ -33,7 +33,7 @@ def run_workers(settings: Settings, sockets: list[socket.socket]) -> None:
         )
         supervisor = Workers(config, sockets)
         supervisor.run()
-    if any(worker.exitcode == STARTUP_FAILURE for worker in supervisor.processes):
+    if supervisor.has_failed:
         sys.exit(STARTUP_FAILURE)
 
 
@@ -44,14 +44,19 @@ class Workers(Multiprocess):
     for an answer from a dead worker until the time-out. Delete this once uvicorn closes that end.
     """
 
+    # Whether a worker could not start, and no signal was the reason.
+    has_failed = False
+
     def init_processes(self) -> None:
         """Start the workers."""
         super().init_processes()
         self._leave_pipes_to_workers()
 
     def keep_subprocess_alive(self) -> None:
-        """Replace the workers that have ended."""
+        """Replace the workers that have ended, or stop if one cannot start."""
+        was_stopped = self.should_exit.is_set()
         super().keep_subprocess_alive()
+        self.has_failed = self.should_exit.is_set() and not was_stopped and not self.signal_queue
         self._leave_pipes_to_workers()
 
     def _leave_pipes_to_workers(self) -> None:

@@ -19,7 +19,9 @@ from config import BACKEND
 from main import main
 from tests.support.client import Api
 from tests.support.databases import environment_of
+from tests.support.proxy import Proxy
 from tests.support.service import MAIN, Service, free_port, running
+from tests.support.waiting import wait_until
 
 
 def fails(command: list[str], environment: dict[str, str]) -> str:
@@ -67,6 +69,17 @@ def test_a_stop_keeps_all_data_and_leaves_no_process(data_dir: Path, how: signal
             assert len(service.family()) > 1
             assert service.stop(how) == 0
         assert "Traceback" not in service.output
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
+def test_a_stop_while_the_workers_start_is_no_failure(database_url: URL, how: signal.Signals) -> None:
+    with Proxy(database_url).running() as url:
+        service = Service(MAIN, DATABASE_URL=environment_of(url), WORKERS="2", START_TIMEOUT_S="3600")
+        service.wait_for("Started parent process")
+    # A worker may be faster.
+    wait_until(lambda: re.search("Waiting for the database|Application startup complete", service.output))
+    assert service.stop(how) == 0
+    assert "Traceback" not in service.output
 
 
 def test_a_connection_that_was_idle_for_six_seconds_still_works(database_url: URL) -> None:
